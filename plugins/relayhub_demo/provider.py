@@ -1,0 +1,51 @@
+"""The provider: it speaks OpenAI's wire natively, and brings the transport that answers it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from relayhub.sdk import (
+    Dialect,
+    HttpReply,
+    HttpRequest,
+    Operation,
+    ProviderContext,
+    Transport,
+    UpstreamError,
+    decode_openai_error,
+)
+from relayhub_demo.transport import MemoryTransport
+
+BASE_URL = "memory://demo/v1"
+PATHS = {Operation.CHAT: "/chat/completions", Operation.EMBEDDINGS: "/embeddings"}
+DIALECTS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_EMBEDDINGS})
+
+
+class DemoSettings(BaseModel):
+    """All optional: the demo needs none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    slow_first_byte_s: float = Field(3.0, ge=0, le=60, description="How long demo-slow thinks before it answers.")
+    slow_chunk_s: float = Field(0.3, ge=0, le=60, description="How long demo-slow waits between two pieces.")
+
+
+class DemoProvider:
+    """A :class:`relayhub.sdk.NativeProvider` and its own wire, and a :class:`relayhub.sdk.TransportProvider`."""
+
+    def __init__(self, settings: DemoSettings, context: ProviderContext) -> None:
+        self._transport = MemoryTransport(context.clock, settings.slow_first_byte_s, settings.slow_chunk_s)
+
+    def transport(self) -> Transport:
+        return self._transport
+
+    def native(self, dialect: Dialect) -> DemoProvider | None:
+        return self if dialect in DIALECTS else None
+
+    def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
+        accept = "text/event-stream" if stream else "application/json"
+        headers = {"accept": accept, "content-type": "application/json"}
+        return HttpRequest("POST", BASE_URL + PATHS[operation], headers, body)
+
+    def error(self, reply: HttpReply) -> UpstreamError:
+        return decode_openai_error(reply)

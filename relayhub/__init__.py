@@ -1,0 +1,3 @@
+"""relayhub: a self-hosted AI gateway. One key in front of many upstreams, with exact accounting."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m relayhub``."""
+
+from relayhub.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Who may call, what it costs, and the promise to pay for it."""

@@ -1,0 +1,55 @@
+"""The ``relayhub`` program. Sub-commands are imported when they are used, so that ``--help`` is quick and loads no plugin.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+import rich_click
+
+from relayhub import __version__
+
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "serve": ("relayhub.cli.serve:serve", "Run the hub."),
+    "init": ("relayhub.cli.configuration:init", "Write a commented relayhub.yaml to start from."),
+    "validate": ("relayhub.cli.configuration:validate", "Check the config and report every problem at once."),
+    "config": ("relayhub.cli.configuration:config", "Show the effective config or its JSON schema."),
+    "models": ("relayhub.cli.models:models", "List the hub's models, or an upstream's."),
+    "accounts": ("relayhub.cli.accounts:accounts", "Create, list and fund accounts."),
+    "keys": ("relayhub.cli.keys:keys", "Create, list and revoke API keys."),
+    "usage": ("relayhub.cli.usage:usage", "Show what was used, by whom and of what."),
+    "ledger": ("relayhub.cli.ledger:ledger", "Prove that the books are exact."),
+    "plugins": ("relayhub.cli.plugins:plugins", "List the plugins and why one is quarantined."),
+    "x": ("relayhub.cli.extensions:extensions", "Commands that plugins add."),
+}
+
+
+class LazyGroup(rich_click.RichGroup):
+    """A group whose members are named in a table and imported only when one is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """For the list of commands: name and summary are all it shows."""
+        entry = SUBCOMMANDS.get(cmd_name)
+        return click.Command(cmd_name, help=entry[1]) if entry else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """For running one: a wrong name is click's own error, a right one is imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and command.name in SUBCOMMANDS:
+            module, _, attribute = SUBCOMMANDS[command.name][0].partition(":")
+            command = getattr(import_module(module), attribute)
+        return name, command, rest
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="relayhub")
+def main() -> None:
+    """A self-hosted AI gateway: one key in front of many upstreams."""

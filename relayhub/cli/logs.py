@@ -1,0 +1,46 @@
+"""Logging: one event a line; pretty on a terminal, JSON otherwise. Never prompts, bodies, secrets or query strings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logging(level: str, style: str) -> None:
+    """``level``: debug … error. ``style``: pretty, json, or auto (pretty on a terminal). Everything goes to stderr."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    pretty = style == "pretty" or (style == "auto" and sys.stderr.isatty())
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    tail = [renderer] if pretty else [structlog.processors.format_exc_info, renderer]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _bring_in_stdlib(number, shared, renderer, pretty)
+
+
+def _bring_in_stdlib(
+    level: int, shared: list[structlog.types.Processor], renderer: structlog.types.Processor, pretty: bool
+) -> None:
+    """Libraries log through the standard module; the same lines come out."""
+    processors: list[structlog.types.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if not pretty:
+        processors.append(structlog.processors.format_exc_info)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*processors, renderer])
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))

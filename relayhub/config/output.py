@@ -1,0 +1,101 @@
+"""The config for people: effective values with secrets masked, the example, a list of discovered models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+import yaml
+from pydantic import BaseModel
+
+from relayhub.config.checking import key_of
+from relayhub.config.model import Config, Model, ProviderConfig
+from relayhub.config.secrets import MASK, is_secret_name, secret_fields, without_credentials
+from relayhub.types.json import Json, JsonObject
+
+
+def example_text() -> str:
+    """The commented example that ``relayhub init`` writes."""
+    return resources.files("relayhub.config").joinpath("example.yaml").read_text(encoding="utf-8")
+
+
+def effective(config: Config) -> JsonObject:
+    """Every value in force, JSON-able, in the shape of the file; whatever looks like a secret is masked."""
+    sections: dict[str, BaseModel] = {
+        "server": config.server,
+        "store": config.store,
+        "quota": config.quota,
+        "logging": config.logging,
+        "plugins": config.plugins,
+    }
+    shown: JsonObject = {name: _masked(section.model_dump(mode="json")) for name, section in sections.items()}
+    providers: JsonObject = {name: _provider(provider) for name, provider in config.providers.items()}
+    return {**shown, "providers": {**providers, **{name: {"enabled": False} for name in config.disabled}}}
+
+
+def effective_yaml(config: Config) -> str:
+    """The same as YAML."""
+    return yaml.safe_dump(effective(config), sort_keys=False, allow_unicode=True)
+
+
+def _provider(provider: ProviderConfig) -> JsonObject:
+    core: JsonObject = {
+        "headers": dict(provider.headers),
+        "body_defaults": dict(provider.body_defaults),
+        "proxy": provider.proxy,
+        "ca_file": str(provider.ca_file) if provider.ca_file else None,
+        "timeouts": provider.timeouts.model_dump(mode="json"),
+        "max_connections": provider.max_connections,
+        "models": {model.name: _model(model) for model in provider.models},
+    }
+    settings = _settings(provider.settings)
+    return {"type": provider.type, **settings, **{key: _masked(value) for key, value in core.items()}}
+
+
+def _settings(settings: BaseModel) -> JsonObject:
+    dumped: JsonObject = settings.model_dump(mode="json", by_alias=True)
+    for name in secret_fields(type(settings)):
+        key = key_of(type(settings), name)
+        if dumped.get(key):
+            dumped[key] = MASK
+    return {key: value if value == MASK else _masked(value, key) for key, value in dumped.items()}
+
+
+def _model(model: Model) -> JsonObject:
+    entry: JsonObject = model.settings.model_dump(mode="json", exclude={"price", "free"})
+    charge: JsonObject = {"free": True} if model.price is None else {"price": dict(model.price.in_usd())}
+    return {**entry, "upstream": model.upstream, **charge}
+
+
+def _masked(value: Json, key: str = "") -> Json:
+    """Secrets by the name of their key, and credentials in URLs. pydantic itself hides what is typed as secret."""
+    match value:
+        case dict():
+            return {name: _masked(item, key if is_secret_name(key) else name) for name, item in value.items()}
+        case list():
+            return [_masked(item, key) for item in value]
+        case str() if value and (is_secret_name(key) or value == _HIDDEN):
+            return MASK
+        case str():
+            return without_credentials(value)
+        case int() | float() if is_secret_name(key) and not isinstance(value, bool):
+            return MASK
+        case _:
+            return value
+
+
+_HIDDEN = "**********"
+"""What a ``SecretStr`` is dumped as."""
+
+
+def discovered_yaml(names: Sequence[str]) -> str:
+    """A ``models_file`` for models that an upstream lists: prices are not known there."""
+    lines = [
+        "# Models as the upstream lists them, to be named in a provider's entry: models_file: <this file>",
+        '# Each needs a price (USD per million tokens, in quotes): {price: {input: "0.15", output: "0.60"}}. What is the',
+        "# same for all may stand in the provider's model_defaults instead.",
+    ]
+    for name in names:
+        quoted = yaml.safe_dump(name, allow_unicode=True, default_style='"', width=1000).strip()
+        lines.append(f"{quoted}: {{}}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,51 @@
+"""When a stream has really ended."""
+
+from __future__ import annotations
+
+from relayhub.types.errors import ErrorKind, UpstreamError, upstream_broke
+
+
+class Ending:
+    """A real end is ``[DONE]``, or a finish reason on every choice followed by a clean end of the body."""
+
+    __slots__ = ("_finished", "_open", "begun", "done")
+
+    def __init__(self) -> None:
+        self.begun = False
+        """An event with content, or usage, has come."""
+        self.done = False
+        """``[DONE]`` has come; nothing after it matters."""
+        self._open: set[int] = set()
+        self._finished: set[int] = set()
+
+    def see(self, choice: int) -> bool:
+        """Note a choice; false where it has finished before (some upstreams repeat the last chunk)."""
+        if choice in self._finished:
+            return False
+        self._open.add(choice)
+        return True
+
+    def finish(self, choice: int) -> None:
+        self._open.discard(choice)
+        self._finished.add(choice)
+
+    def end(self) -> None:
+        """``[DONE]`` has come. Raises ``UpstreamError`` if nothing came before it."""
+        self.done = True
+        self._check_begun()
+
+    def _check_begun(self) -> None:
+        if not self.begun:
+            raise upstream_broke("the stream has no events")
+
+    def check(self) -> None:
+        """The body has ended cleanly. Raises ``UpstreamError`` if the answer has not."""
+        self._check_begun()
+        if not self.done and (self._open or not self._finished):
+            raise UpstreamError(
+                ErrorKind.UPSTREAM_FAILED,
+                "The upstream's answer broke off before its end.",
+                code="upstream_truncated",
+                retryable=False,
+                delivered=True,
+            )

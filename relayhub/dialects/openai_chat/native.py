@@ -1,0 +1,67 @@
+"""The byte lane's requests and whole answers: the sender's bytes, with single members replaced."""
+
+from __future__ import annotations
+
+import msgspec
+import orjson
+
+from relayhub.dialects.codec import Envelope
+from relayhub.dialects.jsontext import members, splice
+from relayhub.dialects.openai_chat.upstream_errors import in_stream_error
+from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
+from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.types.errors import upstream_broke
+from relayhub.types.usage import Usage
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class _Reply(msgspec.Struct):
+    choices: list[msgspec.Raw] = []
+    usage: object = None
+    error: object = None
+
+
+_REPLY = msgspec.json.Decoder(_Reply)
+
+
+def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
+    """``body`` itself if nothing must change. Usage is asked for in streams, keeping the client's other stream options;
+    without streaming, stream options (an error upstream) become ``null``."""
+    changes: dict[str, bytes] = {}
+    if model != envelope.model:
+        changes["model"] = orjson.dumps(model)
+    if not envelope.include_usage:
+        options = _stream_options(body, stream=envelope.stream)
+        if options is not None:
+            changes["stream_options"] = options
+    return splice(body, changes) if changes else body
+
+
+def _stream_options(body: bytes, *, stream: bool) -> bytes | None:
+    span = members(body).get("stream_options")
+    given = b"null" if span is None else body[span[0] : span[1]]
+    if not stream:
+        return None if given == b"null" else b"null"
+    return b'{"include_usage":true}' if given == b"null" else splice(given, {"include_usage": b"true"})
+
+
+def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:
+    """Raises ``UpstreamError`` for an error object and for anything that is no chat completion."""
+    body = valid_utf8(body.removeprefix(_BOM))
+    try:
+        reply = _REPLY.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise upstream_broke("it is not a chat completion in JSON") from None
+    if reply.error:
+        raise in_stream_error(member(body, "error"))
+    if not reply.choices:
+        raise upstream_broke("it has no choices")
+    return renamed(body, rename_to), read_usage(untyped(reply.usage))
+
+
+def renamed(body: bytes, rename_to: str | None) -> bytes:
+    """``body`` with another model, where it has one."""
+    if rename_to is None or "model" not in members(body):
+        return body
+    return splice(body, {"model": orjson.dumps(rename_to)})

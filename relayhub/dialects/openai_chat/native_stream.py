@@ -1,0 +1,151 @@
+"""The tap of the byte lane: frames pass as they came; what must change is spliced, and usage is read on the way."""
+
+from __future__ import annotations
+
+import orjson
+
+from relayhub.dialects.jsontext import Span, members
+from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
+from relayhub.dialects.openai_chat.ending import Ending
+from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
+from relayhub.dialects.openai_chat.upstream_errors import in_stream_error, raise_error_body
+from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
+from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.sse import FrameSplitter, data_of, frame_of
+from relayhub.types.errors import UpstreamError
+from relayhub.types.usage import Usage
+
+DONE = b"[DONE]"
+
+
+class ModelRenamer:
+    """Replaces the top-level ``model`` in the data of frames, byte-exact otherwise.
+
+    The frames of a stream begin alike, up to and with the model: equal bytes parse alike, so after the first frame it
+    is a comparison instead of a parse.
+    """
+
+    __slots__ = ("_after", "_before", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = orjson.dumps(name)
+        self._before = b""
+        self._after = b""
+
+    def rename(self, frame: bytes, data: bytes) -> bytes:
+        """``data`` is what ``frame`` carries. The same object if that has no model."""
+        if self._before and frame.startswith(self._before):
+            return self._after + frame[len(self._before) :]
+        span = _model_of(data)
+        if span is None:
+            return frame
+        start, end = span
+        at = frame.find(data)
+        if at < 0:
+            # Data of several lines does not stand in the frame in one piece; then the frame is written anew.
+            return frame_of(data[:start] + self._name + data[end:])
+        self._before = frame[: at + end]
+        self._after = frame[: at + start] + self._name
+        return self._after + frame[at + end :]
+
+
+def _model_of(data: bytes) -> Span | None:
+    try:
+        return members(data).get("model")
+    except ValueError:
+        return None
+
+
+class ChatNativeStream:
+    """See :class:`relayhub.dialects.codec.NativeStream`.
+
+    An error that follows good frames in the same bytes does not swallow them: they are returned, ``ended`` is true,
+    and the next ``feed`` or :meth:`finish` raises.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_failure",
+        "_frames",
+        "_include_usage",
+        "_renamer",
+        "delivered_chars",
+        "started",
+        "usage",
+    )
+
+    def __init__(self, *, rename_to: str | None, include_usage: bool) -> None:
+        self.started = False
+        self.usage: Usage | None = None
+        self.delivered_chars = 0
+        self._include_usage = include_usage
+        self._renamer = None if rename_to is None else ModelRenamer(rename_to)
+        self._frames = FrameSplitter()
+        self._ending = Ending()
+        self._failure: UpstreamError | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._ending.done or self._failure is not None
+
+    def feed(self, data: bytes) -> bytes:
+        self._raise_failure()
+        out: list[bytes] = []
+        try:
+            for frame in self._frames.feed(data):
+                out.append(self._frame(frame))
+        except UpstreamError as error:
+            self._failure = error
+            if not any(out):
+                raise
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        self._raise_failure()
+        rest = self._frames.rest()
+        raise_error_body(rest)
+        # Some upstreams do not end their last line; an unfinished frame that cannot be read is nobody's loss.
+        last = self._frame(frame_of(data)) if (data := data_of(rest)) is not None else b""
+        self._ending.check()
+        return last + TERMINAL
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _frame(self, frame: bytes) -> bytes:
+        if self._ending.done:
+            return b""
+        if not frame.isascii():
+            frame = valid_utf8(frame)
+        data = data_of(frame)
+        if data is None:
+            return frame
+        chunk = read_chunk(data)
+        if chunk is None:
+            # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
+            if data.strip() == DONE:
+                self._ending.end()
+            return b""
+        if not self._observe(chunk, data):
+            return b""
+        return frame if self._renamer is None else self._renamer.rename(frame, data)
+
+    def _observe(self, chunk: Chunk, data: bytes) -> bool:
+        """Keep the books. False for the usage event of a client that did not ask for it."""
+        if chunk.error:
+            raise in_stream_error(member(data, "error"))
+        self.started = self._ending.begun = True
+        if chunk.usage is not None:
+            self.usage = read_usage(untyped(chunk.usage)) or self.usage
+        if not chunk.choices:
+            return self._include_usage or chunk.usage is None
+        for position, choice in enumerate(chunk.choices):
+            index = position if choice.index is None else choice.index
+            if not self._ending.see(index):
+                continue
+            if choice.delta is not None:
+                self.delivered_chars += choice.delta.chars()
+            if choice.finish_reason:
+                self._ending.finish(index)
+        return True

@@ -1,0 +1,208 @@
+"""The two ways through the hub, behind one interface: bytes where the provider speaks the client's dialect, translation
+through the hub types otherwise. Sans-io: the pipeline moves the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from relayhub.dialects.codec import ChatDialect, StreamDecoder, StreamEncoder
+from relayhub.dialects.openai_embeddings import EmbeddingsDialect
+from relayhub.gateway.call import Call
+from relayhub.routing.catalog import Route
+from relayhub.sdk.provider import ChatProvider, ChatWire, EmbeddingProvider, EmbeddingWire, NativeProvider, NativeWire
+from relayhub.types.call import Operation
+from relayhub.types.chat import (
+    ChatEvent,
+    Ended,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from relayhub.types.errors import UpstreamError
+from relayhub.types.http import HttpReply, HttpRequest
+from relayhub.types.usage import Usage
+
+
+class LaneStream(Protocol):
+    """A streamed answer on its way through; see :class:`relayhub.dialects.codec.NativeStream`."""
+
+    started: bool
+    usage: Usage | None
+    delivered_chars: int
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    def finish(self) -> bytes: ...
+
+
+class Lane(Protocol):
+    """One call on one route."""
+
+    def request(self) -> HttpRequest: ...
+    def error(self, reply: HttpReply) -> UpstreamError: ...
+    def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]: ...
+    def stream(self) -> LaneStream: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """The dialects this hub speaks to clients."""
+
+    chat: ChatDialect
+    embeddings: EmbeddingsDialect
+
+
+def choose_lane(codecs: Codecs, call: Call, model: str, route: Route) -> Lane | None:
+    """Bytes if the route's provider speaks the call's dialect, else translation, else ``None``: it cannot serve it."""
+    built = route.provider.built
+    rename_to = None if route.upstream_model == model else model
+    wire = built.native(call.dialect) if isinstance(built, NativeProvider) else None
+    match call.operation:
+        case Operation.CHAT if wire is not None:
+            return NativeChat(codecs.chat, wire, call, route.upstream_model, rename_to)
+        case Operation.CHAT if isinstance(built, ChatProvider):
+            return TranslatedChat(codecs.chat, built.chat(), call, route.upstream_model, model)
+        case Operation.EMBEDDINGS if wire is not None:
+            return NativeEmbeddings(codecs.embeddings, wire, call, route.upstream_model, rename_to)
+        case Operation.EMBEDDINGS if isinstance(built, EmbeddingProvider):
+            return TranslatedEmbeddings(codecs.embeddings, built.embeddings(), call, route.upstream_model, model)
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeChat:
+    codec: ChatDialect
+    wire: NativeWire
+    call: Call
+    upstream_model: str
+    rename_to: str | None
+
+    def request(self) -> HttpRequest:
+        envelope = self.call.envelope
+        body = self.codec.native_request(self.call.body, model=self.upstream_model, envelope=envelope)
+        return self.wire.request(self.call.operation, body, stream=envelope.stream)
+
+    def error(self, reply: HttpReply) -> UpstreamError:
+        return self.wire.error(reply)
+
+    def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
+        return self.codec.native_reply(reply.body, rename_to=self.rename_to)
+
+    def stream(self) -> LaneStream:
+        return self.codec.native_stream(rename_to=self.rename_to, include_usage=self.call.envelope.include_usage)
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedChat:
+    codec: ChatDialect
+    wire: ChatWire
+    call: Call
+    upstream_model: str
+    model: str
+
+    def request(self) -> HttpRequest:
+        return self.wire.request(self.upstream_model, self.codec.decode_request(self.call.body))
+
+    def error(self, reply: HttpReply) -> UpstreamError:
+        return self.wire.error(reply)
+
+    def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
+        answer = self.wire.reply(reply)
+        return self.codec.encode_reply(replace(answer, model=self.model)), answer.usage
+
+    def stream(self) -> LaneStream:
+        encoder = self.codec.stream_encoder(model=self.model, include_usage=self.call.envelope.include_usage)
+        return TranslatedStream(self.wire.reader(), encoder)
+
+
+class TranslatedStream:
+    """Provider bytes → events → client bytes, with the same bookkeeping as the byte lane's tap."""
+
+    def __init__(self, reader: StreamDecoder, encoder: StreamEncoder) -> None:
+        self.started = False
+        self.usage: Usage | None = None
+        self.delivered_chars = 0
+        self._ended = False
+        self._reader = reader
+        self._encoder = encoder
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def feed(self, data: bytes) -> bytes:
+        events = self._reader.feed(data)
+        for event in events:
+            self._note(event)
+        return self._encoder.encode(events)
+
+    def _note(self, event: ChatEvent) -> None:
+        self.started = True
+        match event:
+            case TextDelta(_, text) | RefusalDelta(_, text) | ReasoningDelta(_, text):
+                self.delivered_chars += len(text)
+            case ToolCallDelta(_, _, arguments):
+                self.delivered_chars += len(arguments)
+            case UsageReported(usage):
+                self.usage = usage
+            case Ended():
+                self._ended = True
+            case _:
+                pass
+
+    def finish(self) -> bytes:
+        last: tuple[ChatEvent, ...] = () if self._ended else tuple(self._reader.close())
+        for event in last:
+            self._note(event)
+        return self._encoder.encode(last) + self._encoder.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class NativeEmbeddings:
+    codec: EmbeddingsDialect
+    wire: NativeWire
+    call: Call
+    upstream_model: str
+    rename_to: str | None
+
+    def request(self) -> HttpRequest:
+        body = self.codec.native_request(self.call.body, model=self.upstream_model)
+        return self.wire.request(self.call.operation, body, stream=False)
+
+    def error(self, reply: HttpReply) -> UpstreamError:
+        return self.wire.error(reply)
+
+    def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
+        return self.codec.native_reply(reply.body, asked=self.call.body, rename_to=self.rename_to)
+
+    def stream(self) -> LaneStream:
+        raise AssertionError("embeddings are never streamed")
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedEmbeddings:
+    codec: EmbeddingsDialect
+    wire: EmbeddingWire
+    call: Call
+    upstream_model: str
+    model: str
+
+    def request(self) -> HttpRequest:
+        return self.wire.request(self.upstream_model, self.codec.decode_request(self.call.body))
+
+    def error(self, reply: HttpReply) -> UpstreamError:
+        return self.wire.error(reply)
+
+    def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
+        answer = self.wire.reply(reply)
+        return self.codec.encode_reply(answer, asked=self.call.body, model=self.model), answer.usage
+
+    def stream(self) -> LaneStream:
+        raise AssertionError("embeddings are never streamed")

@@ -1,0 +1,157 @@
+"""The models of this hub, by public name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from relayhub.accounts.pricing import Price
+from relayhub.routing.provider import Provider
+from relayhub.types.call import Operation, Principal
+from relayhub.types.errors import ClientError, ErrorKind
+
+NEAREST_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to serve a model: a provider, the upstream's name for the model, and what it costs here."""
+
+    provider: Provider
+    upstream_model: str
+    price: Price
+    max_output_tokens: int
+    """Assumed for the hold when the client sets no cap of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model entry of one provider. A name ending in ``*`` is a prefix wildcard; ``*`` in the route's upstream name
+    then stands for the rest. ``public``: listed for clients without a key."""
+
+    name: str
+    route: Route
+    aliases: tuple[str, ...] = ()
+    operations: frozenset[Operation] = frozenset({Operation.CHAT})
+    public: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A model as one call sees it: its public name, and its routes in the order they are to be tried."""
+
+    model: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    name: str
+    owner: str
+    """The configured name of the first provider that serves it."""
+
+
+class Catalog:
+    """Immutable; a reload builds a new one. Routes of one model are tried in the order of the config."""
+
+    def __init__(self, specs: Iterable[ModelSpec], created: int) -> None:
+        """``created``: unix seconds, shown as the creation time of every model."""
+        self.created = created
+        self._exact: dict[str, list[ModelSpec]] = {}
+        self._canonical: dict[str, str] = {}
+        self._wildcards: list[ModelSpec] = []
+        for spec in specs:
+            self._add(spec)
+        self._wildcards.sort(key=lambda spec: len(spec.name), reverse=True)
+
+    def _add(self, spec: ModelSpec) -> None:
+        if spec.name.endswith("*"):
+            self._wildcards.append(spec)
+            return
+        self._exact.setdefault(spec.name, []).append(spec)
+        for alias in spec.aliases:
+            self._canonical.setdefault(alias, spec.name)
+
+    def resolve(self, asked: str, principal: Principal, operation: Operation) -> Resolved:
+        """The model that ``asked`` names for this principal. Raises ``ClientError`` NOT_FOUND: unknown, not allowed for
+        this key (the same answer, so that names cannot be probed), or not serving this operation (which says so)."""
+        name = asked if asked in self._exact else self._canonical.get(asked, asked)
+        specs = self._exact.get(name) or [_concrete(spec, name) for spec in self._matching(name)]
+        if not specs or not _allowed(principal, asked, name):
+            raise self._unknown(asked, principal)
+        routes = tuple(spec.route for spec in specs if operation in spec.operations)
+        if not routes:
+            raise _not_served(asked, operation)
+        return Resolved(name, routes)
+
+    def _matching(self, name: str) -> list[ModelSpec]:
+        hits = [spec for spec in self._wildcards if name.startswith(spec.name[:-1])]
+        return [spec for spec in hits if len(spec.name) == len(hits[0].name)]
+
+    def visible(self, principal: Principal | None) -> list[ListedModel]:
+        """What this principal may see, or, without one, the public models. In the order of the config."""
+        return [
+            ListedModel(name, specs[0].route.provider.name)
+            for name, specs in self._exact.items()
+            if (_allowed(principal, name, name) if principal is not None else any(spec.public for spec in specs))
+        ]
+
+    def find(self, asked: str, principal: Principal | None) -> ListedModel:
+        """One model for ``GET /v1/models/{id}``. Raises ``ClientError`` NOT_FOUND."""
+        name = asked if asked in self._exact else self._canonical.get(asked, asked)
+        for model in self.visible(principal):
+            if model.name == name:
+                return model
+        hits = self._matching(name) if name not in self._exact else []
+        if hits and (hits[0].public if principal is None else _allowed(principal, asked, name)):
+            return ListedModel(name, hits[0].route.provider.name)
+        raise self._unknown(asked, principal)
+
+    def _unknown(self, asked: str, principal: Principal | None) -> ClientError:
+        names = [model.name for model in self.visible(principal)]
+        near = difflib.get_close_matches(asked, names, n=NEAREST_NAMES, cutoff=0.5) or sorted(names)[:NEAREST_NAMES]
+        known = f" Did you mean {_listing(near)}?" if near else " No model is available to this key."
+        return ClientError(
+            ErrorKind.NOT_FOUND,
+            f"The model {_shown(asked)} does not exist or is not available to this key.{known}",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _allowed(principal: Principal, asked: str, name: str) -> bool:
+    """A key's model list may hold public names, aliases and prefixes ending in ``*``."""
+    models = principal.models
+    if models is None or name in models or asked in models:
+        return True
+    return any(pattern.endswith("*") and name.startswith(pattern[:-1]) for pattern in models)
+
+
+def _concrete(spec: ModelSpec, name: str) -> ModelSpec:
+    rest = name[len(spec.name) - 1 :]
+    route = spec.route
+    upstream = route.upstream_model.replace("*", rest, 1)
+    return ModelSpec(
+        name,
+        Route(route.provider, upstream, route.price, route.max_output_tokens),
+        operations=spec.operations,
+        public=spec.public,
+    )
+
+
+def _not_served(asked: str, operation: Operation) -> ClientError:
+    return ClientError(
+        ErrorKind.NOT_FOUND,
+        f"The model {_shown(asked)} does not serve {operation.value}; use an endpoint that it serves.",
+        code="operation_not_supported",
+        param="model",
+    )
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 100 else name[:100] + "…")
+
+
+def _listing(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

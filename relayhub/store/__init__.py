@@ -1,0 +1,1 @@
+"""The database: keys, ledger, usage. The only package that knows SQL."""

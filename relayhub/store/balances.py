@@ -1,0 +1,99 @@
+"""The money that one transaction touches: read once, changed in memory, written once."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from relayhub.store.intents import Balance
+from relayhub.types.money import MAX_NANO
+
+_AMONG = "IN (SELECT value FROM json_each(?))"
+_LOAD_KEYS = (
+    "SELECT id, account_id, limit_nano, used_nano, held_nano, expires_at, revoked_at "  # noqa: S608  # constants
+    f"FROM keys WHERE id {_AMONG}"
+)
+_LOAD_ACCOUNTS = f"SELECT id, unlimited, total_nano, used_nano, held_nano FROM accounts WHERE id {_AMONG}"  # noqa: S608
+_STORE_KEY = "UPDATE keys SET used_nano = ?, held_nano = ? WHERE id = ?"
+_STORE_ACCOUNT = "UPDATE accounts SET total_nano = ?, used_nano = ?, held_nano = ? WHERE id = ?"
+
+
+@dataclass(slots=True)
+class AccountMoney:
+    id: str
+    unlimited: bool
+    total: int
+    used: int
+    held: int
+    granted: int = 0
+    """What an unlimited account was given automatically in this transaction."""
+    changed: bool = False
+
+    @property
+    def remaining(self) -> int:
+        return self.total - self.used - self.held
+
+    def cover(self, amount: int) -> bool:
+        """Whether ``amount`` is there; an unlimited account is given what it lacks."""
+        lacking = amount - self.remaining
+        if lacking <= 0:
+            return True
+        if not self.unlimited or self.total + lacking > MAX_NANO:
+            return False
+        self.total += lacking
+        self.granted += lacking
+        self.changed = True
+        return True
+
+    def balance(self) -> Balance:
+        return Balance(self.total, self.used, self.held)
+
+
+@dataclass(slots=True)
+class KeyMoney:
+    id: str
+    account_id: str
+    limit: int | None
+    used: int
+    held: int
+    expires_at: float | None
+    revoked_at: float | None
+    changed: bool = False
+
+    @property
+    def remaining(self) -> int:
+        """How much more this key may hold; practically endless without a limit."""
+        return MAX_NANO if self.limit is None else self.limit - self.used - self.held
+
+
+class Balances:
+    """Accounts and keys by id. Only changed ones are written back."""
+
+    def __init__(self, connection: sqlite3.Connection, key_ids: Iterable[str], account_ids: Iterable[str]) -> None:
+        self._connection = connection
+        keys = connection.execute(_LOAD_KEYS, (json.dumps(list(key_ids)),)) if key_ids else ()
+        self.keys: dict[str, KeyMoney] = {row[0]: KeyMoney(*row) for row in keys}
+        wanted = {*account_ids, *(key.account_id for key in self.keys.values())}
+        accounts = connection.execute(_LOAD_ACCOUNTS, (json.dumps(list(wanted)),)) if wanted else ()
+        self.accounts: dict[str, AccountMoney] = {row[0]: AccountMoney(*row) for row in accounts}
+
+    def move(self, key: KeyMoney, account: AccountMoney, *, held: int, used: int = 0) -> None:
+        """Change what is held and used, on the key and on its account alike."""
+        key.held += held
+        key.used += used
+        account.held += held
+        account.used += used
+        key.changed = account.changed = True
+
+    def automatic_grants(self) -> list[tuple[str, int]]:
+        return [(account.id, account.granted) for account in self.accounts.values() if account.granted]
+
+    def write(self) -> None:
+        accounts = [(a.total, a.used, a.held, a.id) for a in self.accounts.values() if a.changed]
+        keys = [(k.used, k.held, k.id) for k in self.keys.values() if k.changed]
+        if accounts:
+            self._connection.executemany(_STORE_ACCOUNT, accounts)
+        if keys:
+            self._connection.executemany(_STORE_KEY, keys)

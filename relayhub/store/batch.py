@@ -1,0 +1,284 @@
+"""One transaction of the writer: read what the items touch, decide each in order, write it all with few statements.
+
+An item that is refused leaves no trace and does not disturb the others. Runs in the writer's thread, inside a
+transaction that the caller began and will commit. Nothing here is kept from one transaction to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import orjson
+
+from relayhub.store import refusals
+from relayhub.store.balances import AccountMoney, Balances, KeyMoney
+from relayhub.store.epoch import Epoch
+from relayhub.store.intents import (
+    Balance,
+    Barrier,
+    ChangeTotal,
+    EndEpoch,
+    EndHold,
+    HoldAbout,
+    Intent,
+    LedgerKind,
+    OpenHold,
+    Probe,
+    ReleaseOrphans,
+    RenewLease,
+    Settled,
+)
+from relayhub.store.rows import Row, insert_into, nano, usage_row
+from relayhub.types.call import Outcome, UsageRecord
+from relayhub.types.errors import RelayhubError
+from relayhub.types.money import MAX_NANO
+
+Answer: TypeAlias = "str | int | Settled | Balance | RelayhubError | None"
+"""What an item's caller gets: its value, or the error to raise there."""
+
+SYSTEM_ACTOR = "system"
+
+_HOLDS = "SELECT hold_id, call_id, account_id, key_id, amount_nano, about FROM holds"
+_LOAD_HOLDS = f"{_HOLDS} WHERE hold_id IN (SELECT value FROM json_each(?))"  # noqa: S608  # constants
+_LOAD_EPOCH_HOLDS = f"{_HOLDS} WHERE epoch_id = ?"
+_LOAD_EPOCHS = "SELECT id, host, boot_id, pid, started, lease_until FROM epochs"
+_KNOWN_EPOCH = "SELECT 1 FROM epochs WHERE id = ?"
+_RENEW_EPOCH = f"{insert_into('epochs')} ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
+_DELETE_EPOCH = "DELETE FROM epochs WHERE id = ? AND id NOT IN (SELECT epoch_id FROM holds)"
+_INSERT_HOLD = insert_into("holds")
+_DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
+_INSERT_LEDGER = insert_into("ledger", without=("id",))
+_INSERT_USAGE = insert_into("usage")
+_PROBE = "INSERT INTO meta VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    hold_id: str
+    call_id: str
+    account_id: str
+    key_id: str
+    amount: int
+    about: str
+
+
+class Batch:
+    """Use once: ``decide`` for every item in order, then ``write``; the caller commits. ``records``: the usage rows
+    that came of it, as they were charged."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        intents: Sequence[Intent[object]],
+        epoch: Epoch,
+        now: float,
+        on_step: Callable[[str], None],
+    ) -> None:
+        self.records: list[UsageRecord] = []
+        self._connection = connection
+        self._epoch = epoch
+        self._now = now
+        self._step = on_step
+        self._dead_epochs: list[str] = []
+        self._holds = self._load_holds(intents)
+        self._orphans: list[str] = self._load_orphans() if any(isinstance(i, ReleaseOrphans) for i in intents) else []
+        self._money = self._load_money(intents)
+        self._ledger: list[Row] = []
+        self._opened: list[Row] = []
+        self._ended: list[tuple[str]] = []
+        self._usage: list[Row] = []
+        self._renew = False
+        self._leave = False
+        self._probe = False
+
+    def _load_holds(self, intents: Sequence[Intent[object]]) -> dict[str, HoldRow]:
+        wanted = [intent.hold_id for intent in intents if isinstance(intent, EndHold)]
+        rows = self._connection.execute(_LOAD_HOLDS, (json.dumps(wanted),)) if wanted else ()
+        return {row[0]: HoldRow(*row) for row in rows}
+
+    def _load_orphans(self) -> list[str]:
+        """Which epochs are dead, and what they left open. In one transaction, so that nobody can open more."""
+        rows = self._connection.execute(_LOAD_EPOCHS).fetchall()
+        self._dead_epochs = [row[0] for row in rows if self._epoch.finds_dead(row, self._now)]
+        found: list[str] = []
+        for epoch_id in self._dead_epochs:
+            for row in self._connection.execute(_LOAD_EPOCH_HOLDS, (epoch_id,)):
+                self._holds[row[0]] = HoldRow(*row)
+                found.append(row[0])
+        return found
+
+    def _load_money(self, intents: Sequence[Intent[object]]) -> Balances:
+        keys = {hold.key_id for hold in self._holds.values()}
+        accounts = {hold.account_id for hold in self._holds.values()}
+        for intent in intents:
+            if isinstance(intent, OpenHold):
+                keys.add(intent.new.key_id)
+            elif isinstance(intent, ChangeTotal):
+                accounts.add(intent.account_id)
+        return Balances(self._connection, keys, accounts)
+
+    def decide(self, intent: Intent[Any]) -> Answer:
+        """Never raises for a refusal: the error is the answer."""
+        match intent:
+            case OpenHold():
+                return None if intent.abandoned else self._open(intent)
+            case EndHold():
+                return self._end(intent)
+            case ChangeTotal():
+                return self._change_total(intent)
+            case ReleaseOrphans():
+                return self._release_orphans()
+            case RenewLease():
+                self._renew = True
+            case EndEpoch():
+                self._leave = True
+            case Probe(write):
+                self._probe |= write
+            case Barrier():
+                pass
+            case _:
+                raise TypeError(f"the writer does not know {type(intent).__name__}")
+        return None
+
+    def _open(self, intent: OpenHold) -> Answer:
+        new = intent.new
+        key = self._money.keys.get(new.key_id)
+        if key is None or key.account_id != new.account_id:
+            return refusals.unknown_key()
+        account = self._money.accounts[key.account_id]
+        refusal = self._refusal(key, account, new.amount_nano)
+        if refusal is not None:
+            return refusal
+        self._money.move(key, account, held=new.amount_nano)
+        self._opened.append(
+            (
+                intent.hold_id,
+                new.call_id,
+                account.id,
+                key.id,
+                new.amount_nano,
+                self._epoch.id,
+                self._now,
+                intent.about_json,
+            )
+        )
+        self._note(LedgerKind.HOLD, account.id, new.amount_nano, key.id, intent.hold_id, new.call_id)
+        return intent.hold_id
+
+    def _refusal(self, key: KeyMoney, account: AccountMoney, amount: int) -> RelayhubError | None:
+        if key.revoked_at is not None:
+            return refusals.revoked_key()
+        if key.expires_at is not None and key.expires_at <= self._now:
+            return refusals.expired_key()
+        if amount > key.remaining:
+            return refusals.key_limit_reached()
+        return None if account.cover(amount) else refusals.account_exhausted()
+
+    def _end(self, intent: EndHold) -> Settled:
+        hold = self._holds.pop(intent.hold_id, None)
+        if hold is None:
+            return Settled(0, 0, ended_before=True)
+        cost = nano(intent.record.cost_nano) if intent.charge and intent.record is not None else 0
+        charged = self._close(hold, cost, LedgerKind.SETTLEMENT if intent.charge else LedgerKind.RELEASE)
+        if intent.record is not None:
+            self._record(hold, intent.record, charged, cost - charged)
+        return Settled(charged, cost - charged)
+
+    def _close(self, hold: HoldRow, cost: int, kind: LedgerKind) -> int:
+        """End an open hold; returns what could be charged: the hold, and whatever else key and account have left."""
+        key, account = self._money.keys[hold.key_id], self._money.accounts[hold.account_id]
+        charged = min(cost, hold.amount + key.remaining)
+        if charged > hold.amount and not account.cover(charged - hold.amount):
+            charged = hold.amount + account.remaining
+        self._money.move(key, account, held=-hold.amount, used=charged)
+        self._ended.append((hold.hold_id,))
+        amount = charged if kind is LedgerKind.SETTLEMENT else hold.amount
+        self._note(kind, account.id, amount, key.id, hold.hold_id, hold.call_id)
+        return charged
+
+    def _record(self, hold: HoldRow, record: UsageRecord, charged: int, shortfall: int) -> None:
+        """The hold says whose call it was, whatever the record says."""
+        final = replace(
+            record,
+            call_id=hold.call_id,
+            account_id=hold.account_id,
+            key_id=hold.key_id,
+            cost_nano=charged,
+            shortfall_nano=shortfall,
+        )
+        self._usage.append(usage_row(hold.hold_id, final))
+        self.records.append(final)
+
+    def _release_orphans(self) -> int:
+        released = [self._holds.pop(hold_id) for hold_id in self._orphans if hold_id in self._holds]
+        for hold in released:
+            self._close(hold, 0, LedgerKind.RELEASE)
+            self._record(hold, self._lost(hold), 0, 0)
+        return len(released)
+
+    def _lost(self, hold: HoldRow) -> UsageRecord:
+        about = HoldAbout(**orjson.loads(hold.about))
+        return about.uncharged(
+            Outcome.LOST, call_id=hold.call_id, account_id=hold.account_id, key_id=hold.key_id, at=self._now
+        )
+
+    def _change_total(self, intent: ChangeTotal) -> Answer:
+        account = self._money.accounts.get(intent.account_id)
+        if account is None:
+            return refusals.unknown_account(intent.account_id)
+        if account.remaining + intent.amount_nano < 0:
+            return refusals.below_zero(account.remaining)
+        if account.total + intent.amount_nano > MAX_NANO:
+            return refusals.above_maximum()
+        account.total += intent.amount_nano
+        account.changed = True
+        self._note(intent.kind, account.id, intent.amount_nano, actor=intent.actor, reason=intent.reason)
+        return account.balance()
+
+    def _note(
+        self,
+        kind: LedgerKind,
+        account_id: str,
+        amount: int,
+        key_id: str | None = None,
+        hold_id: str | None = None,
+        call_id: str | None = None,
+        actor: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        self._ledger.append((self._now, kind.value, account_id, key_id, hold_id, call_id, amount, actor, reason))
+
+    def write(self) -> None:
+        """Everything that was decided. Balances come last: their CHECK is the last word on an overdraft."""
+        for account_id, amount in self._money.automatic_grants():
+            self._note(LedgerKind.GRANT, account_id, amount, actor=SYSTEM_ACTOR, reason="unlimited account")
+        self._write_epoch()
+        self._many(_INSERT_HOLD, self._opened)
+        self._many(_DELETE_HOLD, self._ended)
+        self._step("after_holds")
+        self._many(_INSERT_LEDGER, self._ledger)
+        self._step("after_ledger")
+        self._many(_INSERT_USAGE, self._usage)
+        self._step("after_usage")
+        self._money.write()
+        self._forget_epochs()
+        self._step("after_balances")
+
+    def _many(self, statement: str, rows: Sequence[Row]) -> None:
+        if rows:
+            self._connection.executemany(statement, rows)
+
+    def _write_epoch(self) -> None:
+        """A hold needs its epoch's row: with the first one, and again if others thought this process dead."""
+        if self._probe:
+            self._connection.execute(_PROBE)
+        if self._renew or (self._opened and not self._connection.execute(_KNOWN_EPOCH, (self._epoch.id,)).fetchone()):
+            self._connection.execute(_RENEW_EPOCH, self._epoch.row(self._now))
+
+    def _forget_epochs(self) -> None:
+        gone = [*self._dead_epochs, *([self._epoch.id] if self._leave else ())]
+        self._many(_DELETE_EPOCH, [(epoch_id,) for epoch_id in gone])

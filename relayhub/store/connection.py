@@ -1,0 +1,60 @@
+"""Plain SQLite connections: how the file is made, and the settings every connection needs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from relayhub.store.durability import Durability
+from relayhub.store.errors import StoreError
+
+LOCK_WAIT_S = 10.0
+"""How long anybody waits for another process's write transaction."""
+
+_LOCK_POLL_MS = 30
+"""SQLite's own waiting grows to 100 ms between two tries, which starves a waiter beside a busy process; the writer
+starts it afresh this often instead."""
+
+_WAL_KEPT_BYTES = 64 << 20
+"""A write-ahead log that a long read made grow is cut back to this."""
+
+
+def prepare_file(path: Path) -> None:
+    """Make the file and its directory if they are missing, readable by their owner only. Raises ``StoreError``."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"{path}: the database cannot be opened: {error.strerror}.") from error
+
+
+def connect(path: Path, durability: Durability = Durability.POWER) -> sqlite3.Connection:
+    """A connection in autocommit mode (transactions are begun by hand), for the thread that calls this."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_LOCK_POLL_MS / 1000)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA synchronous = {durability.synchronous}")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def use_write_ahead_log(path: Path) -> None:
+    """Readers and the writer stop waiting for each other. A property of the file, so once is enough."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=LOCK_WAIT_S)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{path}: not a usable SQLite database: {error}.") from error
+    finally:
+        connection.close()
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Another connection is in the way; trying again may help."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

@@ -1,0 +1,82 @@
+"""The ledger: money is held before a call, and charged or given back after it. Exact at every instant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+
+from relayhub.store.check import Violation, violations
+from relayhub.store.engine import Engine
+from relayhub.store.ids import new_hold_id
+from relayhub.store.intents import Balance, ChangeTotal, EndHold, LedgerKind, NewHold, OpenHold, Settled
+from relayhub.store.rows import storable
+from relayhub.store.writer import Writer
+from relayhub.types.call import UsageRecord
+from relayhub.types.money import MAX_NANO
+
+log = structlog.get_logger("relayhub.store")
+
+OnSettled = Callable[[UsageRecord], None]
+
+
+class SettledListeners:
+    """Who is told of usage rows after their commit, exactly once each."""
+
+    def __init__(self) -> None:
+        self._listeners: list[OnSettled] = []
+
+    def add(self, listener: OnSettled) -> None:
+        self._listeners.append(listener)
+
+    def tell(self, records: Sequence[UsageRecord]) -> None:
+        for record in records:
+            for listener in self._listeners:
+                listener(record)
+
+
+class Ledger:
+    """The async face of the writer. Use on the loop that opened the store."""
+
+    def __init__(self, writer: Writer, engine: Engine, listeners: SettledListeners) -> None:
+        self._writer = writer
+        self._engine = engine
+        self._listeners = listeners
+        self._about = msgspec.json.Encoder()
+
+    def on_settled(self, listener: OnSettled) -> None:
+        """Call ``listener`` on the loop after each commit, once per usage row. It must not raise or block."""
+        self._listeners.add(listener)
+
+    async def hold(self, new: NewHold) -> str:
+        """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
+        revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
+        will be held is released by itself."""
+        about = storable(self._about.encode(new.about).decode())
+        return await self._writer.submit(OpenHold(new_hold_id(), new, about))
+
+    def settle(self, hold_id: str, record: UsageRecord) -> asyncio.Future[Settled]:
+        """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the
+        future, which a caller may stop awaiting, is done when it is durable. Settling an ended hold does nothing."""
+        return self._writer.submit(EndHold(hold_id, record, charge=True))
+
+    def release(self, hold_id: str, record: UsageRecord | None) -> asyncio.Future[Settled]:
+        """Give a hold back; otherwise as :meth:`settle`."""
+        return self._writer.submit(EndHold(hold_id, record, charge=False))
+
+    async def grant(self, account_id: str, amount_nano: int, *, actor: str, reason: str) -> Balance:
+        """Add to an account. Raises ``ClientError`` for an unknown account or an amount out of range."""
+        if not 0 < amount_nano <= MAX_NANO:
+            raise ValueError(f"a grant must be above zero and at most {MAX_NANO} nano-USD, not {amount_nano}")
+        return await self._writer.submit(ChangeTotal(LedgerKind.GRANT, account_id, amount_nano, actor, reason))
+
+    async def adjust(self, account_id: str, amount_nano: int, *, actor: str, reason: str) -> Balance:
+        """Correct an account by a signed amount; never below what it has left (``ClientError``)."""
+        return await self._writer.submit(ChangeTotal(LedgerKind.ADJUSTMENT, account_id, amount_nano, actor, reason))
+
+    async def check(self) -> list[Violation]:
+        """The equations of the books, in one read transaction; empty when they are exact."""
+        async with self._engine.reading() as connection:
+            return await violations(connection)

@@ -1,0 +1,66 @@
+"""How values become rows: the one place that knows the order of columns for the writer's plain SQL."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from relayhub.store.schema import metadata
+from relayhub.types.call import UsageRecord
+from relayhub.types.money import MAX_NANO
+
+Row: TypeAlias = "tuple[str | int | float | None, ...]"
+
+_MAX_COUNT = 2**62
+
+
+def insert_into(table: str, *, without: tuple[str, ...] = ()) -> str:
+    """An INSERT with a placeholder for each column, in the order of the schema."""
+    names = [column.name for column in metadata.tables[table].columns if column.name not in without]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+
+
+def storable(text: str) -> str:
+    """Clients and upstreams can send lone surrogates, which no database takes."""
+    return text.encode(errors="replace").decode()
+
+
+def count(number: int) -> int:
+    """Within what a column can hold; a row is never lost for an absurd number in it."""
+    return min(max(number, 0), _MAX_COUNT)
+
+
+def nano(amount: int) -> int:
+    return min(max(amount, 0), MAX_NANO)
+
+
+def usage_row(hold_id: str, record: UsageRecord) -> Row:
+    usage = record.usage
+    return (
+        hold_id,
+        record.call_id,
+        record.at,
+        record.account_id,
+        record.key_id,
+        record.operation,
+        record.dialect,
+        storable(record.model),
+        record.provider,
+        storable(record.upstream_model),
+        record.stream,
+        record.outcome.value,
+        record.measured,
+        count(usage.input_tokens),
+        count(usage.output_tokens),
+        count(usage.cached_tokens),
+        count(usage.cache_write_tokens),
+        count(usage.reasoning_tokens),
+        record.cost_nano,
+        record.shortfall_nano,
+        record.price,
+        record.attempts,
+        record.status,
+        None if record.error_code is None else storable(record.error_code),
+        None if record.user_identifier is None else storable(record.user_identifier),
+        record.first_byte_ms,
+        record.duration_ms,
+    )

@@ -1,0 +1,103 @@
+"""The store: one database file, opened, brought up to date, and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from relayhub.sdk.clock import Clock
+from relayhub.store import refusals
+from relayhub.store.accounts import Accounts
+from relayhub.store.connection import LOCK_WAIT_S, connect, prepare_file, use_write_ahead_log
+from relayhub.store.durability import Durability
+from relayhub.store.engine import Engine
+from relayhub.store.epoch import Epoch
+from relayhub.store.epochs import LEASE_S, Epochs
+from relayhub.store.ids import new_epoch_id
+from relayhub.store.intents import Probe
+from relayhub.store.keys import Keys
+from relayhub.store.ledger import Ledger, SettledListeners
+from relayhub.store.migrate import migrate
+from relayhub.store.process import ProcessIdentity
+from relayhub.store.steps import no_step
+from relayhub.store.usage import UsageReport
+from relayhub.store.writer import Writer
+from relayhub.types.errors import HubError
+
+PING_S = 2.0
+"""A store that does not answer within this is reported as failing (L15)."""
+
+
+class Store:
+    """Everything that is kept. Build with :meth:`open`, on the loop that will use it."""
+
+    def __init__(
+        self, engine: Engine, writer: Writer, listeners: SettledListeners, clock: Clock, lease_s: float
+    ) -> None:
+        self._engine = engine
+        self._writer = writer
+        self.ledger = Ledger(writer, engine, listeners)
+        self.accounts = Accounts(engine, clock)
+        self.keys = Keys(engine, clock)
+        self.usage = UsageReport(engine)
+        self.epochs = Epochs(writer, lease_s)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        durability: str = Durability.POWER,
+        clock: Clock,
+        lease_s: float = LEASE_S,
+        lock_wait_s: float = LOCK_WAIT_S,
+        on_step: Callable[[str], None] = no_step,
+    ) -> Store:
+        """Open or make the file, migrate it, and release what dead processes held. Raises ``StoreError`` if the file
+        cannot be used, ``HubError`` if it is locked for too long."""
+        await asyncio.to_thread(_prepare, path, clock.now())
+        chosen = Durability(durability)
+        epoch = Epoch(new_epoch_id(), ProcessIdentity.current(), lease_s)
+        listeners = SettledListeners()
+        writer = Writer(
+            lambda: connect(path, chosen),
+            epoch,
+            clock,
+            on_records=listeners.tell,
+            on_step=on_step,
+            lock_wait_s=lock_wait_s,
+            power_always=chosen is Durability.POWER,
+        )
+        store = cls(Engine(path), writer, listeners, clock, lease_s)
+        try:
+            await store.epochs.release_orphans()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def ping(self) -> None:
+        """Prove within :data:`PING_S` that the store can be read and a write transaction begun. Raises ``HubError``."""
+        try:
+            async with asyncio.timeout(PING_S):
+                await self._writer.submit(Probe(write=self._writer.failing is not None))
+                await self.keys.revision()
+        except TimeoutError as error:
+            raise refusals.unavailable("the store did not answer in time") from error
+
+    async def close(self) -> None:
+        """Write what is queued, leave the epoch, and close. Idempotent."""
+        try:
+            async with asyncio.timeout(PING_S):
+                await self.epochs.end()
+        except (TimeoutError, HubError):
+            pass  # its lease runs out, and whoever starts next cleans up
+        await self._writer.close()
+        await self._engine.close()
+
+
+def _prepare(path: Path, now: float) -> None:
+    prepare_file(path)
+    use_write_ahead_log(path)
+    migrate(path, now)

@@ -1,0 +1,276 @@
+"""The one writer of this process: a thread that commits whatever is waiting in one transaction.
+
+Callers hand in intents and get a future; the thread takes what has gathered, decides it in order, commits, and answers
+all of it at once. While it commits, the next batch gathers, so the cost of a commit is shared by however many calls
+there are.
+
+When a transaction fails as a whole (locked, disk full, read-only), new requests are refused: nothing is sent upstream
+without a hold. Settlements and releases stay, in order, until they are written or the process closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from relayhub.sdk.clock import Clock
+from relayhub.store import refusals
+from relayhub.store.batch import Answer, Batch
+from relayhub.store.connection import LOCK_WAIT_S, is_busy
+from relayhub.store.epoch import Epoch
+from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
+from relayhub.store.steps import no_step
+from relayhub.types import limits
+from relayhub.types.call import UsageRecord
+from relayhub.types.errors import RelayhubError
+
+T = TypeVar("T")
+
+CLOSE_WAIT_S = 5.0
+"""How long a closing process goes on trying to write what it has."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_NOT_THE_DATABASE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
+"""Errors about one item's values; all other SQLite errors are about the file and may pass."""
+
+log = structlog.get_logger("relayhub.store")
+
+
+@dataclass(slots=True)
+class _Item(Generic[T]):
+    intent: Intent[T]
+    future: asyncio.Future[T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What one transaction came to: an answer per item, and the usage rows it wrote."""
+
+    items: Sequence[_Item[Any]]
+    answers: Sequence[Answer]
+    records: Sequence[UsageRecord]
+
+
+class Writer:
+    """Created and used on one event loop; only ``_run`` and what it calls happen in the thread.
+
+    ``on_records`` is called on the loop after each commit, once for every usage row. ``connect`` is called in the
+    thread, again after each failure that was not a lock."""
+
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        epoch: Epoch,
+        clock: Clock,
+        *,
+        on_records: Callable[[Sequence[UsageRecord]], None],
+        on_step: Callable[[str], None] = no_step,
+        lock_wait_s: float = LOCK_WAIT_S,
+        power_always: bool = True,
+    ) -> None:
+        self._connect = connect
+        self._epoch = epoch
+        self._clock = clock
+        self._on_records = on_records
+        self._step = on_step
+        self._lock_wait_s = lock_wait_s
+        self._power_always = power_always
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[_Item[Any]] = deque()
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._closing = False
+        self._failing: str | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._connection: sqlite3.Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last transaction failed, or ``None`` if it did not."""
+        return self._failing
+
+    @property
+    def pending(self) -> int:
+        """How many items wait for the next transaction."""
+        return len(self._queue)
+
+    def submit(self, intent: Intent[T]) -> asyncio.Future[T]:
+        """Hand in one item; never blocks. Cancelling the future withdraws nothing: the item is decided all the same.
+        The future fails with ``HubError`` UNAVAILABLE at once when the queue is full (holds only) or the writer has
+        closed."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        queue = self._queue
+        if self._stop.is_set() or (self._closing and not intent.kept):
+            _fail(future, refusals.unavailable("the store is closed"))
+        elif len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS and not intent.kept:
+            _fail(future, refusals.unavailable(f"{len(queue)} items wait for the ledger"))
+        else:
+            queue.append(_Item(intent, future))
+            if not self._wake.is_set():
+                self._wake.set()
+        return future
+
+    async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
+        """Write what is queued, for up to ``wait_s``, then stop the thread. What could not be written fails with
+        ``HubError``; its holds stay open and are released as orphans by the next process. Idempotent."""
+        self._closing = True
+        try:
+            async with asyncio.timeout(wait_s):
+                while self._queue or not self._stop.is_set():
+                    await self.submit(Barrier())
+                    if not self._queue:
+                        break
+        except (TimeoutError, RelayhubError):
+            log.exception("ledger.closed_with_items", pending=len(self._queue))
+        self._stop.set()
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._queue:
+                self._process(self._take())
+                continue
+            self._wake.clear()
+            if not self._queue and not self._stop.is_set():  # an item that came before the clear is seen here
+                self._wake.wait()
+        self._disconnect()
+        self._refuse(self._take(len(self._queue)), refusals.unavailable("the store is closed"))
+
+    def _take(self, most: int = limits.MAX_LEDGER_BATCH) -> list[_Item[Any]]:
+        queue = self._queue
+        return [queue.popleft() for _ in range(min(len(queue), most))]
+
+    def _process(self, items: list[_Item[Any]]) -> None:
+        try:
+            done = self._transact(items)
+        except sqlite3.Error as error:
+            if isinstance(error, _NOT_THE_DATABASE):
+                self._one_by_one(items, error)
+            else:
+                self._failed(items, error)
+        except Exception as error:  # an item that cannot even be decided or bound must not stop the ledger
+            self._one_by_one(items, error)
+        else:
+            self._succeeded()
+            self._step("before_acknowledge")
+            self._on_loop(self._acknowledge, done)
+
+    def _one_by_one(self, items: list[_Item[Any]], error: Exception) -> None:
+        """Something in this batch can never be written: find it, refuse it, and write the rest."""
+        self._rollback()
+        if len(items) > 1:
+            for item in items:
+                self._process([item])
+            return
+        log.error("ledger.item_refused", intent=type(items[0].intent).__name__, exc_info=error)
+        self._refuse(items, refusals.unrecordable(f"{type(error).__name__}: {error}"))
+
+    def _failed(self, items: list[_Item[Any]], error: sqlite3.Error) -> None:
+        """The database cannot be written: refuse what is new, keep what settles, wait a little."""
+        self._rollback()
+        if not is_busy(error):
+            self._disconnect()
+        if self._failing is None:
+            log.error("ledger.write_failed", error=str(error), items=len(items))
+        self._failing = str(error)
+        self._queue.extendleft(item for item in reversed(items) if item.intent.kept)
+        refused = [item for item in items if not item.intent.kept]
+        self._refuse(refused, refusals.unavailable(self._failing))
+        self._stop.wait(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _succeeded(self) -> None:
+        if self._failing is not None:
+            log.info("ledger.write_recovered")
+        self._failing = None
+        self._pause_s = _FIRST_PAUSE_S
+
+    def _transact(self, items: list[_Item[Any]]) -> _Done:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._connect()
+        step = self._step
+        intents = [item.intent for item in items]
+        extra_sync = not self._power_always and any(intent.power for intent in intents)
+        if extra_sync:
+            connection.execute("PRAGMA synchronous = FULL")
+        step("before_begin")
+        self._begin(connection)
+        step("after_begin")
+        batch = Batch(connection, intents, self._epoch, self._clock.now(), step)
+        step("after_load")
+        answers = [batch.decide(intent) for intent in intents]
+        step("after_decide")
+        batch.write()
+        step("before_commit")
+        connection.execute("COMMIT")
+        step("after_commit")
+        if extra_sync:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        return _Done(items, answers, batch.records)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Wait for other processes, but never long at a time: see ``connection._LOCK_POLL_MS``."""
+        deadline = time.monotonic() + self._lock_wait_s
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() >= deadline or self._stop.is_set():
+                    raise
+            self._stop.wait(random.uniform(0, 0.002))  # noqa: S311  # so that two waiters do not march in step
+
+    def _rollback(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _refuse(self, items: Sequence[_Item[Any]], error: RelayhubError) -> None:
+        if items:
+            self._on_loop(self._acknowledge, _Done(items, [error] * len(items), ()))
+
+    def _on_loop(self, callback: Callable[[_Done], None], done: _Done) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, done)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            log.warning("ledger.unacknowledged", items=len(done.items))
+
+    def _acknowledge(self, done: _Done) -> None:
+        for item, answer in zip(done.items, done.answers, strict=True):
+            future = item.future
+            if isinstance(answer, RelayhubError):
+                _fail(future, answer)
+            elif not future.done():
+                future.set_result(answer)
+            elif isinstance(item.intent, OpenHold) and answer is not None:
+                self.submit(EndHold(item.intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
+        if done.records:
+            self._on_records(done.records)
+        self._step("after_acknowledge")
+
+
+def _fail(future: asyncio.Future[T], error: RelayhubError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # whoever awaits it still gets it; nobody has to

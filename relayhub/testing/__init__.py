@@ -1,0 +1,31 @@
+"""The published test kit: conformance suites for provider plugins, and the fakes to run them offline.
+
+Subclass a suite in your own tests, fill in its attributes, and run pytest::
+
+    class TestAcme(RegistrationSuite, ChatWireSuite):
+        provider_type = ACME
+        package = relayhub_acme
+        settings = {"api_key": "test-key"}
+        ...
+
+Each rule is one test method, named for what it demands; its failure says what to do.
+"""
+
+from relayhub.testing.chat import ChatWireSuite
+from relayhub.testing.clock import FakeClock
+from relayhub.testing.embeddings import EmbeddingWireSuite
+from relayhub.testing.errors import ErrorCase, ErrorSuite
+from relayhub.testing.native import NativeSuite
+from relayhub.testing.registration import RegistrationSuite
+from relayhub.testing.transport import TransportSuite
+
+__all__ = [
+    "ChatWireSuite",
+    "EmbeddingWireSuite",
+    "ErrorCase",
+    "ErrorSuite",
+    "FakeClock",
+    "NativeSuite",
+    "RegistrationSuite",
+    "TransportSuite",
+]

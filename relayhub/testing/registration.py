@@ -1,0 +1,146 @@
+"""Rules for the descriptor of a provider type, its settings and its package."""
+
+from __future__ import annotations
+
+import ast
+import re
+import socket
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from relayhub.plugins.types import check_provider_type
+from relayhub.sdk import (
+    ChatProvider,
+    EmbeddingProvider,
+    NativeProvider,
+    ProviderContext,
+    ProviderType,
+    Transport,
+    TransportProvider,
+)
+from relayhub.testing.clock import FakeClock
+
+SECRET = re.compile(r"(^|_)(key|token|secret|password)s?$")
+CAPABILITIES = (NativeProvider, ChatProvider, EmbeddingProvider)
+
+
+class ProviderCase:
+    """What every suite knows of the provider under test.
+
+    ``settings``: valid settings; give every secret a value that stands nowhere else, so that a leak can be seen.
+    """
+
+    provider_type: ClassVar[ProviderType[Any]]
+    settings: ClassVar[Mapping[str, object]] = {}
+
+    def build(self) -> object:
+        """The provider, as the hub would build it."""
+        return self.provider_type.build(self.parsed(), ProviderContext("under-test", FakeClock(), "relayhub/test"))
+
+    def parsed(self) -> BaseModel:
+        settings: BaseModel = self.provider_type.settings.model_validate(dict(self.settings))
+        return settings
+
+    def secrets(self) -> list[str]:
+        """The texts that must never be shown."""
+        settings = self.parsed()
+        values = [getattr(settings, name) for name in type(settings).model_fields]
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+
+class RegistrationSuite(ProviderCase):
+    """``package``: the plugin's import package (or module)."""
+
+    package: ClassVar[ModuleType]
+
+    def test_the_host_accepts_the_descriptor(self) -> None:
+        """Name, settings model, plugin contract; no setting takes the name of a field every provider has."""
+        check_provider_type(self.provider_type)
+
+    def test_the_summary_is_one_line(self) -> None:
+        summary = self.provider_type.summary
+        assert summary.strip() and "\n" not in summary, "say in one line what the provider type is for"
+
+    def test_unknown_settings_are_refused(self) -> None:
+        try:
+            self.provider_type.settings.model_validate({**self.settings, "no_such_setting": 1})
+        except ValidationError:
+            return
+        raise AssertionError('set model_config = ConfigDict(extra="forbid"): a typing error would go unnoticed')
+
+    def test_every_setting_is_described(self) -> None:
+        fields = self.provider_type.settings.model_fields
+        silent = [name for name, field in fields.items() if not field.description]
+        assert not silent, f"describe {silent} with Field(description=…): it becomes help and documentation"
+
+    def test_secrets_are_secret_strings(self) -> None:
+        fields = self.provider_type.settings.model_fields
+        plain = [name for name, field in fields.items() if SECRET.search(name) and not _is_secret(field.annotation)]
+        assert not plain, f"make {plain} a pydantic SecretStr: plain strings end up in logs and tracebacks"
+
+    def test_secrets_do_not_show_in_a_repr(self) -> None:
+        shown = repr(self.build()) + repr(self.parsed())
+        leaked = [secret for secret in self.secrets() if secret in shown]
+        assert not leaked, "a repr shows a secret: keep it as SecretStr, and leave it out of dataclass reprs"
+
+    def test_building_touches_no_network(self) -> None:
+        with _no_sockets():
+            self.build()
+
+    def test_it_can_do_something(self) -> None:
+        built = self.build()
+        assert isinstance(built, CAPABILITIES), "implement at least one capability: native, chat or embeddings"
+
+    def test_a_transport_is_one(self) -> None:
+        built = self.build()
+        if isinstance(built, TransportProvider):
+            transport: Transport = built.transport()
+            assert callable(transport.send) and callable(transport.close), "transport() must return a Transport"
+
+    def test_the_package_imports_nothing_of_the_hub_but_its_sdk(self) -> None:
+        wrong = [
+            f"{file.name}:{line} imports {name}"
+            for file in _sources(self.package)
+            for line, name in _imports(file)
+            if name.split(".")[0] == "relayhub" and not (name == "relayhub.sdk" or name.startswith("relayhub.sdk."))
+        ]
+        assert not wrong, f"import from relayhub.sdk only, the rest changes without notice: {wrong}"
+
+
+def _is_secret(annotation: object) -> bool:
+    return annotation is SecretStr or SecretStr in typing.get_args(annotation)
+
+
+def _sources(package: ModuleType) -> list[Path]:
+    file = Path(str(package.__file__))
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+
+
+def _imports(file: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.lineno, node.module or ""
+
+
+@contextmanager
+def _no_sockets() -> Iterator[None]:
+    """Any socket that is made meanwhile fails the test."""
+    real = socket.socket
+
+    class NoSocket(real):  # type: ignore[misc,valid-type]
+        def __init__(self, *_: object, **__: object) -> None:
+            raise AssertionError("build() opened a socket: leave I/O to the wire's requests")
+
+    socket.socket = NoSocket  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        socket.socket = real  # type: ignore[misc]

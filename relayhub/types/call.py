@@ -1,0 +1,83 @@
+"""The words for one call: who asks, for what, where it goes, what it left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from relayhub.types.usage import Usage
+
+
+class Operation(StrEnum):
+    """What is asked of a model, in whatever dialect."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+
+
+class Dialect(StrEnum):
+    """The wire languages of clients and upstreams."""
+
+    OPENAI_CHAT = "openai.chat"
+    OPENAI_EMBEDDINGS = "openai.embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The key behind a credential, as the in-memory snapshot knows it. ``models``: ``None`` allows all."""
+
+    key_id: str
+    key_name: str
+    account_id: str
+    models: frozenset[str] | None = None
+
+    def may_use(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+
+class Outcome(StrEnum):
+    """How a call ended, as its usage row says."""
+
+    COMPLETED = "completed"
+    CLIENT_LEFT = "client_left"
+    UPSTREAM_ERROR = "upstream_error"
+    """The upstream failed before or while it answered."""
+    REJECTED = "rejected"
+    """The upstream refused the request; nothing was delivered."""
+    HUB_ERROR = "hub_error"
+    LOST = "lost"
+    """The process died while the call was open; its hold was released afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One row of the usage table: written in the same transaction as the settlement or release of its hold.
+
+    Times are unix seconds; ``cost_nano`` is what was charged, in nano-USD; ``shortfall_nano`` is what the call cost
+    beyond what the account could pay. ``measured`` is false where the counts are an estimate.
+    """
+
+    call_id: str
+    at: float
+    account_id: str
+    key_id: str
+    operation: str
+    dialect: str
+    model: str
+    provider: str
+    upstream_model: str
+    stream: bool
+    outcome: Outcome
+    measured: bool
+    usage: Usage
+    cost_nano: int
+    price: str
+    """The formula that was applied, as readable text."""
+    attempts: int = 1
+    status: int | None = None
+    """The HTTP status the client was given; ``None`` when it left before there was one."""
+    error_code: str | None = None
+    user_identifier: str | None = None
+    first_byte_ms: int | None = None
+    duration_ms: int = 0
+    shortfall_nano: int = 0

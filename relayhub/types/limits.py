@@ -1,0 +1,34 @@
+"""Every bound on memory and work, each with its reason. What an operator may want to move is in the config instead."""
+
+MAX_JSON_DEPTH = 128
+"""Nesting of a request body. Real tool schemas stay under 30; JSON writers downstream stop at 254."""
+
+MAX_SSE_LINE = 1 << 20
+"""Bytes of one upstream SSE line. A whole tool call or a base64 image chunk fits; an endless line does not (U27)."""
+
+MAX_UPSTREAM_BODY = 64 << 20
+"""Bytes of a non-streamed upstream answer: a large batch of embeddings fits, a bomb does not (U26)."""
+
+MAX_UPSTREAM_ERROR_BODY = 64 << 10
+"""Bytes read of an upstream's error answer."""
+
+MAX_ERROR_TEXT = 2000
+"""Characters of an upstream's own message that a client is shown."""
+
+MAX_USER_IDENTIFIER = 256
+"""Characters kept of ``user``, ``safety_identifier`` or ``user_identifier`` on a usage row."""
+
+MAX_PENDING_LEDGER_ITEMS = 20_000
+"""Holds and settlements waiting for the writer. Beyond it new holds are refused (503), settlements never are."""
+
+MAX_LEDGER_BATCH = 512
+"""Items in one transaction: keeps a batch under ~20 ms, so that other processes get their turn at the file."""
+
+MAX_TOKENS_REPORTED = 1 << 31
+"""An upstream's usage count above this is not believed; the call is charged by estimate."""
+
+SETTLEMENT_WAIT_S = 5.0
+"""How long a finished answer waits for its settlement to be durable before it ends anyway (it stays queued)."""
+
+WRITE_STALL_S = 60.0
+"""A client that has not read for this long, with its buffers full, counts as gone (L7)."""

@@ -1,0 +1,20 @@
+"""What a call consumed, in the upstream's own counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one call.
+
+    ``input_tokens`` is the whole input **including** cached and cache-written tokens; ``output_tokens`` the whole
+    output **including** reasoning tokens (the OpenAI convention; other dialects add or subtract in their codec).
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0

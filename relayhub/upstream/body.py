@@ -1,0 +1,34 @@
+"""Reading a whole answer under a cap."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from relayhub.sdk.transport import UpstreamReply
+from relayhub.types.http import HttpReply
+from relayhub.types.limits import MAX_UPSTREAM_BODY, MAX_UPSTREAM_ERROR_BODY
+from relayhub.upstream.faults import too_large
+
+
+async def read_whole(reply: UpstreamReply) -> HttpReply:
+    """The complete answer; raises ``UpstreamError`` over :data:`MAX_UPSTREAM_BODY`."""
+    parts: list[bytes] = []
+    size = 0
+    async with aclosing(reply.chunks()) as chunks:
+        async for data in chunks:
+            size += len(data)
+            if size > MAX_UPSTREAM_BODY:
+                raise too_large(MAX_UPSTREAM_BODY)
+            parts.append(data)
+    return HttpReply(reply.status, reply.headers, b"".join(parts))
+
+
+async def read_error(reply: UpstreamReply) -> HttpReply:
+    """The beginning of an error answer: what is beyond the cap would not be shown to anybody."""
+    body = bytearray()
+    async with aclosing(reply.chunks()) as chunks:
+        async for data in chunks:
+            body += data
+            if len(body) >= MAX_UPSTREAM_ERROR_BODY:
+                break
+    return HttpReply(reply.status, reply.headers, bytes(body[:MAX_UPSTREAM_ERROR_BODY]))

@@ -1,0 +1,1 @@
+"""The server side of HTTP (aiohttp): ingress, errors, streams, health."""

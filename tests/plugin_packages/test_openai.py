@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+import relayhub_openai
+from relayhub.sdk import Dialect, HttpReply, HttpRequest, Operation, ProviderContext, UpstreamError
+from relayhub.testing import FakeClock, NativeSuite, RegistrationSuite
+from relayhub_openai.provider import OpenAIProvider
+from relayhub_openai.settings import OpenAISettings
+
+
+class TestOpenAI(RegistrationSuite, NativeSuite):
+    provider_type = relayhub_openai.OPENAI
+    package = relayhub_openai
+    settings = {"base_url": "https://api.example.com/v1/", "api_key": "sk-canary-openai-0123456789"}
+    served = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+
+
+def provider(**settings: object) -> OpenAIProvider:
+    return OpenAIProvider(OpenAISettings.model_validate(settings), ProviderContext("p", FakeClock(), "relayhub/test"))
+
+
+def chat_request(**settings: object) -> HttpRequest:
+    return provider(**settings).request(Operation.CHAT, b"{}", stream=False)
+
+
+def test_the_url_is_the_base_and_the_endpoint() -> None:
+    assert chat_request(base_url="http://local:8000/v1/").url == "http://local:8000/v1/chat/completions"
+
+
+def test_a_key_may_travel_in_another_header_with_a_query() -> None:
+    request = chat_request(api_key="k", api_key_header="api-key", query={"api-version": "2024-10-21"})
+    assert request.headers["api-key"] == "k"
+    assert "authorization" not in request.headers
+    assert request.url.endswith("/chat/completions?api-version=2024-10-21")
+
+
+def test_a_local_server_needs_no_key() -> None:
+    assert "authorization" not in chat_request().headers
+
+
+def test_organization_and_project_are_sent() -> None:
+    headers = chat_request(organization="org", project="proj").headers
+    assert (headers["openai-organization"], headers["openai-project"]) == ("org", "proj")
+
+
+@pytest.mark.parametrize("url", ["api.example.com", "ftp://x/v1", "https://u:p@x/v1", "https://x/v1?a=b", "https://"])
+def test_a_base_url_that_cannot_work_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        provider(base_url=url)
+
+
+def test_a_key_with_a_line_end_in_it_is_refused() -> None:
+    with pytest.raises(ValidationError) as caught:
+        provider(api_key="sk-1\nx-evil: 1")
+    assert "x-evil" not in str(caught.value)
+
+
+def test_models_are_listed_in_one_request() -> None:
+    steps = provider(api_key="k").list_models()
+    request = next(steps)
+    assert (request.method, request.url) == ("GET", "https://api.openai.com/v1/models")
+    with pytest.raises(StopIteration) as done:
+        steps.send(HttpReply(200, {}, b'{"object":"list","data":[{"id":"b"},{"id":"a"}]}'))
+    assert done.value.value == ["b", "a"]
+
+
+@pytest.mark.parametrize("reply", [HttpReply(200, {}, b"<html>"), HttpReply(200, {}, b"[]"), HttpReply(401, {}, b"{}")])
+def test_a_model_list_that_is_none_is_an_upstream_error(reply: HttpReply) -> None:
+    steps = provider().list_models()
+    next(steps)
+    with pytest.raises(UpstreamError):
+        steps.send(reply)
