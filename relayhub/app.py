@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,6 +27,7 @@ from relayhub.sdk.clock import Clock
 from relayhub.sdk.hookspecs import HubContext
 from relayhub.sdk.provider import ProviderContext, TransportProvider
 from relayhub.sdk.transport import Transport
+from relayhub.store.steps import no_step
 from relayhub.store.store import Store
 from relayhub.types.call import Operation
 from relayhub.types.http import Deadlines
@@ -67,11 +68,14 @@ class Hub:
 
 
 @asynccontextmanager
-async def open_hub(config: Config, plugins: PluginHost, clock: Clock) -> AsyncIterator[Hub]:
+async def open_hub(
+    config: Config, plugins: PluginHost, clock: Clock, on_step: Callable[[str], None] = no_step
+) -> AsyncIterator[Hub]:
     """Everything but the listening socket. On leaving: plugins' lifespans, connections, then the store, whose writer
-    commits what is queued. Raises ``HubError`` or ``OSError`` if the store cannot be opened."""
+    commits what is queued. ``on_step``: see :mod:`relayhub.store.steps`. Raises ``StoreError`` or ``HubError`` if the
+    store cannot be opened."""
     async with AsyncExitStack() as stack:
-        store = await Store.open(config.store.path, durability=config.store.durability, clock=clock)
+        store = await Store.open(config.store.path, durability=config.store.durability, clock=clock, on_step=on_step)
         stack.push_async_callback(store.close)
         store.ledger.on_settled(plugins.notify_settled)
         keyring = KeyRing(store.keys)

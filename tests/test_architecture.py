@@ -34,7 +34,7 @@ ROOMS = {
     "sqlite3": {"store"},
     "yaml": {"config"},
     "pluggy": {"plugins", "sdk"},
-    "click": {"cli", "sdk", "plugins"},
+    "click": {"cli", "sdk", "plugins", "testing"},
     "rich_click": {"cli"},
     "rich": {"cli"},
 }

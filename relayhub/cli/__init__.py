@@ -53,3 +53,6 @@ class LazyGroup(rich_click.RichGroup):
 @click.version_option(__version__, prog_name="relayhub")
 def main() -> None:
     """A self-hosted AI gateway: one key in front of many upstreams."""
+    from relayhub.cli.logs import configure_logging
+
+    configure_logging("warning", "auto")  # what a command prints is its result; `serve` says more

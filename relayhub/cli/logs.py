@@ -25,7 +25,7 @@ def configure_logging(level: str, style: str) -> None:
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # `serve` configures again, after the first lines were logged
     )
     _bring_in_stdlib(number, shared, renderer, pretty)
 

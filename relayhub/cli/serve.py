@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from relayhub.app import Hub, open_hub
 from relayhub.cli.logs import configure_logging
 from relayhub.cli.support import Setup, config_option, fail, run, set_up
 from relayhub.sdk.clock import SystemClock
+from relayhub.store.steps import no_step
 
 DEMO_KEY = "demo"
 
@@ -36,7 +38,7 @@ def serve(config_path: Path | None, host: str | None, port: int | None) -> None:
         )
     configure_logging(setup.config.logging.level, setup.config.logging.format)
     try:
-        run(_serve(setup))
+        run(serve_hub(setup))
     except OSError as error:
         fail(f"cannot listen on {setup.config.server.host}:{setup.config.server.port}: {error.strerror or error}")
 
@@ -48,8 +50,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _serve(setup: Setup) -> None:
-    async with open_hub(setup.config, setup.plugins, SystemClock()) as hub:
+async def serve_hub(setup: Setup, on_step: Callable[[str], None] = no_step) -> None:
+    """Serve until told to stop. ``on_step``: see :mod:`relayhub.store.steps`."""
+    async with open_hub(setup.config, setup.plugins, SystemClock(), on_step) as hub:
         stop = _stop_signal()
         address = await hub.listen()
         await _greet(setup, hub, address)

@@ -19,6 +19,7 @@ from relayhub.config import Config, ConfigError, Document, locate, read, read_de
 from relayhub.plugins.host import PluginHost
 from relayhub.plugins.loaded import PluginError
 from relayhub.sdk.clock import SystemClock
+from relayhub.store.errors import StoreError
 from relayhub.store.store import Store
 from relayhub.types.errors import RelayhubError
 
@@ -83,7 +84,7 @@ def run(work: Coroutine[object, object, T]) -> T:
         import uvloop
 
         return uvloop.run(work)
-    except RelayhubError as error:
+    except (RelayhubError, StoreError) as error:
         fail(str(error))
 
 

@@ -74,7 +74,8 @@ class Checker:
                 break
             node = retry
         for error in errors:
-            self._report(error, model, node, path)
+            if not any(_is_within(other["loc"], error["loc"]) for other in errors):
+                self._report(error, model, node, path)
         return None
 
     def leniently(self, model: type[ModelT], node: Node) -> ModelT:
@@ -120,6 +121,11 @@ class Checker:
 
     def _missing(self, node: Node, path: KeyPath, name: str, description: str | None) -> None:
         self.add(node.at_key, path, f"`{name}` is missing", f"{name}: {description}" if description else None)
+
+
+def _is_within(inner: _Location, outer: _Location) -> bool:
+    """An error of an item is why its list is "too short"; only the item's is reported."""
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def _is_spurious(error: ErrorDetails, root: Node) -> bool:

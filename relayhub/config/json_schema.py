@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from relayhub.config.checking import key_of
-from relayhub.config.schema import ConfigFile, ModelConfig, ModelDefaults, ProviderEntry
+from relayhub.config.schema import ConfigFile, ProviderEntry
 from relayhub.config.secrets import secret_fields
 from relayhub.types.json import Json, JsonObject
 
@@ -29,7 +29,6 @@ def json_schema(types: Types) -> JsonObject:
     entry's own name where it is not said."""
     schema = _object(ConfigFile.model_json_schema(ref_template="#/$defs/{model}"))
     definitions = _object(schema.pop("$defs"))
-    definitions.update(_model_definitions())
     common = _object(_object(definitions.pop(ProviderEntry.__name__))["properties"])
     common["models"] = _models_schema(_object(common["models"]))
     for name, model in types.items():
@@ -39,23 +38,12 @@ def json_schema(types: Types) -> JsonObject:
     properties = _object(schema["properties"])
     properties["providers"] = _providers_schema(types)
     opened = {**schema, "$defs": definitions}
-    return {"$schema": DIALECT, "title": "relayhub.yaml", **_object(_with_references(opened))}
+    return {"$schema": DIALECT, **_object(_with_references(opened)), "title": "relayhub.yaml"}
 
 
 def _object(value: object) -> JsonObject:
     assert isinstance(value, dict)
     return value
-
-
-def _model_definitions() -> JsonObject:
-    """``price`` may come from the provider's ``model_defaults``, so no entry needs it here."""
-    models = {model.__name__: model for model in (ModelConfig, ModelDefaults)}
-    found: JsonObject = {}
-    for name, model in models.items():
-        schema = _object(model.model_json_schema(ref_template="#/$defs/{model}"))
-        found.update(_object(schema.pop("$defs", {})))
-        found[name] = schema
-    return found
 
 
 def _models_schema(described: JsonObject) -> JsonObject:

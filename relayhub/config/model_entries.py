@@ -55,15 +55,18 @@ def model_entries(entry: Node, checker: Checker, path: KeyPath) -> Node:
 
 
 def _merged(own: Node | None, listed: Node | None, defaults: Node | None) -> Node:
+    """``price`` and ``free`` are one statement: who says one of them replaces both."""
     node = own or listed
     assert node is not None
     if node.value is not None and not isinstance(node.value, dict):
         return node
-    said = {**(listed.entries if listed else {}), **node.entries}
-    general = dict(defaults.entries) if defaults else {}
-    if any(name in said for name in _CHARGES):
-        general = {key: value for key, value in general.items() if key not in _CHARGES}
-    return mapping({**general, **said}, node)
+    merged: dict[str, Node] = {}
+    for layer in (defaults, listed, own):
+        said = layer.entries if layer is not None else {}
+        if any(name in said for name in _CHARGES):
+            merged = {key: value for key, value in merged.items() if key not in _CHARGES}
+        merged.update(said)
+    return mapping(merged, node)
 
 
 def _by_name(node: Node, checker: Checker, path: KeyPath) -> dict[str, Node] | None:

@@ -71,13 +71,19 @@ def guessed_ranges(lines: tuple[str, ...], number: int) -> list[Range]:
     for match in _SECRET_LINE.finditer(line):
         if is_secret_name(match["name"]):
             return [match.span("value")]
-    if _ANY_KEY.match(line) or not _continues_secret(lines[:number]):
+    if not _continues_secret(line, lines[:number]):
         return []
-    return [(len(line) - len(line.lstrip()), len(line))]
+    return [(_indent(line), len(line))]
 
 
-def _continues_secret(before: tuple[str, ...]) -> bool:
-    """The nearest key above is a secret's, so the line may be the rest of its value."""
-    keys = (_ANY_KEY.match(line) for line in reversed(before))
-    nearest = next((match for match in keys if match), None)
+def _continues_secret(line: str, before: tuple[str, ...]) -> bool:
+    """The nearest key above (for a line that looks like a key: above and to the left) is a secret's, so the line may be
+    the rest of its value."""
+    is_key = _ANY_KEY.match(line) is not None
+    keys = (match for above in reversed(before) if (match := _ANY_KEY.match(above)))
+    nearest = next((key for key in keys if not is_key or _indent(key.string) < _indent(line)), None)
     return nearest is not None and is_secret_name(nearest["name"])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, PlainValidator, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from relayhub.types.money import nano_per_unit, usd_to_nano
@@ -170,7 +179,12 @@ def _body_field(name: str) -> str:
 
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
-Size: TypeAlias = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(gt=0)]
+Size: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
 Nano: TypeAlias = Annotated[int, BeforeValidator(_usd, json_schema_input_type=int | str)]
 """Nano-USD, from an amount of USD."""
 UnitsPerUsd: TypeAlias = Annotated[int, Field(gt=0), AfterValidator(_units)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from relayhub.types.errors import ClientError, invalid_request
@@ -20,6 +21,16 @@ def missing(path: str) -> ClientError:
 
 def invalid_value(path: str, problem: str) -> ClientError:
     return invalid_request(f"{path} {problem}.", code="invalid_value", param=path)
+
+
+def optional(value: Mapping[str, Json], key: str, kind: type[T], wanted: str, path: str = "") -> T | None:
+    """A member that may be absent or ``null``, else is strictly of this type."""
+    found = value.get(key)
+    if found is None:
+        return None
+    if type(found) is not kind:
+        raise wrong_type(path + key, wanted)
+    return found
 
 
 class Fields:
@@ -55,12 +66,9 @@ class Fields:
         self._left[key] = value
 
     def _optional(self, key: str, kind: type[T], wanted: str) -> T | None:
-        value = self._left.get(key)
-        if value is None:
-            return None
-        if type(value) is not kind:
-            raise wrong_type(self.at(key), wanted)
-        del self._left[key]
+        value = optional(self._left, key, kind, wanted, f"{self.path}." if self.path else "")
+        if value is not None:
+            del self._left[key]
         return value
 
     def optional_text(self, key: str) -> str | None:

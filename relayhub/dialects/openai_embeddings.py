@@ -81,7 +81,7 @@ class OpenAIEmbeddings:
         _read_inputs(fields.peek("input"))
         _check_form(fields)
         _check_dimensions(fields)
-        user = read_user(fields)
+        user = read_user(request)
         return Envelope(model, stream=False, include_usage=False, output_cap=None, choices=1, user=user)
 
     def decode_request(self, body: bytes) -> EmbeddingRequest:

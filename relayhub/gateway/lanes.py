@@ -3,6 +3,7 @@ through the hub types otherwise. Sans-io: the pipeline moves the bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,7 +22,7 @@ from relayhub.types.chat import (
     ToolCallDelta,
     UsageReported,
 )
-from relayhub.types.errors import UpstreamError
+from relayhub.types.errors import UpstreamError, upstream_broke
 from relayhub.types.http import HttpReply, HttpRequest
 from relayhub.types.usage import Usage
 
@@ -47,7 +48,9 @@ class Lane(Protocol):
     def request(self) -> HttpRequest: ...
     def error(self, reply: HttpReply) -> UpstreamError: ...
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]: ...
-    def stream(self) -> LaneStream: ...
+    def stream(self, headers: Mapping[str, str]) -> LaneStream:
+        """``headers``: of the upstream's answer, names lower case."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,13 @@ def choose_lane(codecs: Codecs, call: Call, model: str, route: Route) -> Lane | 
             return None
 
 
+def _refuse_content(headers: Mapping[str, str], unwanted: str) -> None:
+    """Refuse an answer that is plainly of the other kind; compatible upstreams often send no type, or a wrong one."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == unwanted:
+        raise upstream_broke(f"it sent {content_type}, which was not asked for")
+
+
 @dataclass(frozen=True, slots=True)
 class NativeChat:
     codec: ChatDialect
@@ -93,9 +103,11 @@ class NativeChat:
         return self.wire.error(reply)
 
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
+        _refuse_content(reply.headers, "text/event-stream")
         return self.codec.native_reply(reply.body, rename_to=self.rename_to)
 
-    def stream(self) -> LaneStream:
+    def stream(self, headers: Mapping[str, str]) -> LaneStream:
+        _refuse_content(headers, "application/json")
         return self.codec.native_stream(rename_to=self.rename_to, include_usage=self.call.envelope.include_usage)
 
 
@@ -117,7 +129,7 @@ class TranslatedChat:
         answer = self.wire.reply(reply)
         return self.codec.encode_reply(replace(answer, model=self.model)), answer.usage
 
-    def stream(self) -> LaneStream:
+    def stream(self, headers: Mapping[str, str]) -> LaneStream:
         encoder = self.codec.stream_encoder(model=self.model, include_usage=self.call.envelope.include_usage)
         return TranslatedStream(self.wire.reader(), encoder)
 
@@ -130,6 +142,7 @@ class TranslatedStream:
         self.usage: Usage | None = None
         self.delivered_chars = 0
         self._ended = False
+        self._failure: UpstreamError | None = None
         self._reader = reader
         self._encoder = encoder
 
@@ -141,7 +154,17 @@ class TranslatedStream:
         events = self._reader.feed(data)
         for event in events:
             self._note(event)
+        self._look_for_failure()
         return self._encoder.encode(events)
+
+    def _look_for_failure(self) -> None:
+        """A reader gives what came before an error first and raises on its next call. Ask at once: the upstream may keep
+        the connection open and say nothing more."""
+        try:
+            self._reader.feed(b"")
+        except UpstreamError as error:
+            self._failure = error
+            self._ended = True
 
     def _note(self, event: ChatEvent) -> None:
         self.started = True
@@ -158,6 +181,8 @@ class TranslatedStream:
                 pass
 
     def finish(self) -> bytes:
+        if self._failure is not None:
+            raise self._failure
         last: tuple[ChatEvent, ...] = () if self._ended else tuple(self._reader.close())
         for event in last:
             self._note(event)
@@ -182,7 +207,7 @@ class NativeEmbeddings:
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
         return self.codec.native_reply(reply.body, asked=self.call.body, rename_to=self.rename_to)
 
-    def stream(self) -> LaneStream:
+    def stream(self, headers: Mapping[str, str]) -> LaneStream:
         raise AssertionError("embeddings are never streamed")
 
 
@@ -204,5 +229,5 @@ class TranslatedEmbeddings:
         answer = self.wire.reply(reply)
         return self.codec.encode_reply(answer, asked=self.call.body, model=self.model), answer.usage
 
-    def stream(self) -> LaneStream:
+    def stream(self, headers: Mapping[str, str]) -> LaneStream:
         raise AssertionError("embeddings are never streamed")

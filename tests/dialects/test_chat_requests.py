@@ -441,8 +441,8 @@ def test_the_envelope_of_an_ordinary_request() -> None:
 
 @pytest.mark.parametrize("field", ["user", "safety_identifier", "user_identifier"])
 def test_the_user_is_kept_printable_and_short(field: str) -> None:
-    assert CODEC.envelope(body(**{field: "a\r\nb\x1b[31m"})).user == "a??b?[31m"
-    assert CODEC.envelope(body(**{field: "é" * 1000})).user == "é" * 256
+    assert CODEC.envelope(body(None, **{field: "a\r\nb\x1b[31m"})).user == "a??b?[31m"
+    assert CODEC.envelope(body(None, **{field: "é" * 1000})).user == "é" * 256
 
 
 @given(

@@ -81,7 +81,7 @@ def failure_of(*parts: bytes) -> tuple[UpstreamError, UpstreamError]:
 
 # --- tool calls, however they are cut ------------------------------------------------------------------------------------
 
-BOOK = [
+BOOK: list[dict[str, Any]] = [
     {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}},
     {"index": 0, "function": {"arguments": '{"x":'}},
     {"index": 0, "function": {"arguments": "1}"}},
@@ -636,7 +636,7 @@ def test_usage_comes_last_and_only_if_asked() -> None:
 
 
 def test_usage_that_nobody_reported_is_not_invented() -> None:
-    events = [event for event in SAID if not isinstance(event, UsageReported)]
+    events: list[ChatEvent] = [event for event in SAID if not isinstance(event, UsageReported)]
     assert all(chunk["choices"] for chunk in written(include_usage=True, events=events)[:-1])
 
 

@@ -19,7 +19,8 @@ BOM = b"\xef\xbb\xbf"
 
 def obvious_data(stream: bytes) -> list[bytes]:
     """The data of each event, by the letter of the WHATWG grammar. An unterminated event at the end counts."""
-    events, data = [], []
+    events: list[bytes] = []
+    data: list[bytes] = []
     for line in [*re.split(rb"\r\n|\n|\r", stream.removeprefix(BOM)), b""]:
         if not line:
             if b"\n".join(data):

@@ -19,6 +19,7 @@ class ThreadedUpstream:
     """``answers``: by upstream model name. ``requests``: bodies, in order. ``open``: connections that have carried a
     request and are still open."""
 
+    named_by: str = "model"
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[dict[str, object]] = field(default_factory=list)
@@ -43,7 +44,7 @@ class ThreadedUpstream:
             while True:
                 head, _, body = (await read_request(reader)).partition(b"\r\n\r\n")
                 request = json.loads(body or b"{}")
-                model = request.get("model", "")
+                model = request.get(self.named_by, "")
                 with self.changed:
                     self.heads.append(head)
                     self.requests.append(request)
@@ -69,8 +70,9 @@ class ThreadedUpstream:
 
 
 @contextmanager
-def threaded_upstream() -> Iterator[ThreadedUpstream]:
-    upstream = ThreadedUpstream()
+def threaded_upstream(named_by: str = "model") -> Iterator[ThreadedUpstream]:
+    """``named_by``: the field of a request that picks its answer."""
+    upstream = ThreadedUpstream(named_by)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

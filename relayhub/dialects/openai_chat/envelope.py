@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from relayhub.dialects.codec import Envelope
-from relayhub.dialects.fields import Fields, invalid_value, missing, wrong_type
+from relayhub.dialects.fields import invalid_value, missing, optional, wrong_type
 from relayhub.types import limits
 from relayhub.types.errors import invalid_request
 from relayhub.types.json import Json, JsonObject
+
+USER_FIELDS = ("user", "safety_identifier", "user_identifier")
+"""The first that is there counts."""
 
 MAX_CHOICES = 128
 """What OpenAI itself allows for ``n``."""
@@ -16,18 +19,21 @@ def read_envelope(request: JsonObject) -> Envelope:
     """Raises ``ClientError`` naming the field."""
     model = read_model(request)
     _check_messages(request.get("messages"), present="messages" in request)
-    fields = Fields(request, "")
-    stream = fields.optional_flag("stream") or False
-    options = fields.optional_object("stream_options")
-    asked = Fields(options, "stream_options").optional_flag("include_usage") if options else None
+    stream = optional(request, "stream", bool, "true or false") or False
+    asked = _asks_for_usage(request)
     return Envelope(
         model=model,
         stream=stream,
-        include_usage=stream and bool(asked),
-        output_cap=_output_cap(fields),
-        choices=_choices(fields),
-        user=read_user(fields),
+        include_usage=stream and asked,
+        output_cap=_output_cap(request),
+        choices=_choices(request),
+        user=read_user(request),
     )
+
+
+def _asks_for_usage(request: JsonObject) -> bool:
+    options = optional(request, "stream_options", dict, "an object") or {}
+    return optional(options, "include_usage", bool, "true or false", "stream_options.") or False
 
 
 def read_model(request: JsonObject) -> str:
@@ -53,31 +59,32 @@ def _check_messages(messages: Json, *, present: bool) -> None:
             raise wrong_type(f"messages[{index}]", "an object")
 
 
-def _choices(fields: Fields) -> int:
-    choices = fields.optional_integer("n")
+def _choices(request: JsonObject) -> int:
+    choices = optional(request, "n", int, "an integer")
     if choices is not None and not 1 <= choices <= MAX_CHOICES:
         raise invalid_value("n", f"must be between 1 and {MAX_CHOICES}")
     return 1 if choices is None else choices
 
 
-def _output_cap(fields: Fields) -> int | None:
+def _output_cap(request: JsonObject) -> int | None:
     """The larger where both spellings are given: which one an upstream obeys is not known here."""
-    caps = [cap for key in ("max_completion_tokens", "max_tokens") if (cap := _cap(fields, key)) is not None]
-    return max(caps, default=None)
+    cap, legacy = _cap(request, "max_completion_tokens"), _cap(request, "max_tokens")
+    return max(cap, legacy) if cap and legacy else cap or legacy
 
 
-def _cap(fields: Fields, key: str) -> int | None:
-    cap = fields.optional_integer(key)
+def _cap(request: JsonObject, key: str) -> int | None:
+    cap = optional(request, key, int, "an integer")
     if cap is not None and not 1 <= cap <= limits.MAX_TOKENS_REPORTED:
         raise invalid_value(key, f"must be between 1 and {limits.MAX_TOKENS_REPORTED}")
     return cap
 
 
-def read_user(fields: Fields) -> str | None:
+def read_user(request: JsonObject) -> str | None:
     """Who the client says its user is, printable and cut, for the usage row."""
-    users = [fields.optional_text(key) for key in ("user", "safety_identifier", "user_identifier")]
-    user = next((user for user in users if user), None)
-    if user is None:
+    user = None
+    for key in USER_FIELDS:
+        user = user or optional(request, key, str, "a string")
+    if not user:
         return None
     user = user[: limits.MAX_USER_IDENTIFIER]
     return user if user.isprintable() else "".join(char if char.isprintable() else "?" for char in user)

@@ -6,7 +6,7 @@ import msgspec
 import orjson
 
 from relayhub.dialects.codec import Envelope
-from relayhub.dialects.jsontext import members, splice
+from relayhub.dialects.jsontext import Span, members, set_members, splice
 from relayhub.dialects.openai_chat.upstream_errors import in_stream_error
 from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
 from relayhub.dialects.openai_chat.usage import read_usage
@@ -28,18 +28,23 @@ _REPLY = msgspec.json.Decoder(_Reply)
 def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
     """``body`` itself if nothing must change. Usage is asked for in streams, keeping the client's other stream options;
     without streaming, stream options (an error upstream) become ``null``."""
+    rename = model != envelope.model
+    check_options = not envelope.include_usage and (envelope.stream or b'"stream_options"' in body)
+    if not (rename or check_options):
+        return body
+    spans = members(body)
     changes: dict[str, bytes] = {}
-    if model != envelope.model:
+    if rename:
         changes["model"] = orjson.dumps(model)
-    if not envelope.include_usage:
-        options = _stream_options(body, stream=envelope.stream)
+    if check_options:
+        options = _stream_options(body, spans.get("stream_options"), stream=envelope.stream)
         if options is not None:
             changes["stream_options"] = options
-    return splice(body, changes) if changes else body
+    return set_members(body, spans, changes) if changes else body
 
 
-def _stream_options(body: bytes, *, stream: bool) -> bytes | None:
-    span = members(body).get("stream_options")
+def _stream_options(body: bytes, span: Span | None, *, stream: bool) -> bytes | None:
+    """The new value, or ``None`` if the client's may stay."""
     given = b"null" if span is None else body[span[0] : span[1]]
     if not stream:
         return None if given == b"null" else b"null"
@@ -62,6 +67,7 @@ def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | 
 
 def renamed(body: bytes, rename_to: str | None) -> bytes:
     """``body`` with another model, where it has one."""
-    if rename_to is None or "model" not in members(body):
+    if rename_to is None:
         return body
-    return splice(body, {"model": orjson.dumps(rename_to)})
+    spans = members(body)
+    return set_members(body, spans, {"model": orjson.dumps(rename_to)}) if "model" in spans else body

@@ -1,0 +1,5 @@
+"""A plugin module that imports only what it may."""
+
+from relayhub.sdk import hookimpl
+
+__all__ = ["hookimpl"]
