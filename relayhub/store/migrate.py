@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, create_engine, event
@@ -29,7 +30,7 @@ def migrate(path: Path, now: float) -> None:
     if current_revision(path) == NEWEST:
         return
     with _exclusive(path) as connection:
-        revision = current_revision(path)  # another process may have been first
+        revision = _revision(path, connection.exec_driver_sql)  # another process may have been first
         if revision == NEWEST:
             return
         if revision is not None:
@@ -45,12 +46,15 @@ def current_revision(path: Path) -> str | None:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_WAIT_S)
         ) as connection:
-            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if "alembic_version" in tables:
-                row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-                return None if row is None else str(row[0])
+            return _revision(path, connection.execute)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: the database cannot be read: {error}.") from error
+
+
+def _revision(path: Path, execute: Callable[[str], Iterable[Sequence[Any]]]) -> str | None:
+    tables = {row[0] for row in execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" in tables:
+        return next((str(row[0]) for row in execute("SELECT version_num FROM alembic_version")), None)
     if tables - {"sqlite_sequence"}:
         raise StoreError(f"{path}: this is a database of another program; set store.path to a file of relayhub's own.")
     return None

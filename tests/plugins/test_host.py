@@ -164,7 +164,8 @@ def test_every_plugin_is_told_and_a_failing_one_is_muted_in_the_end(tmp_path: Pa
     write("a_bad.py", HEAD + "@hookimpl\ndef relayhub_call_settled(record):\n    raise RuntimeError\n")
     write(
         "b_good.py",
-        HEAD + f"@hookimpl\ndef relayhub_call_settled(record):\n    open({str(told)!r}, 'a').write(record.call_id)\n",
+        HEAD
+        + f"@hookimpl\ndef relayhub_call_settled(record):\n    with open({str(told)!r}, 'a') as f: f.write(record.call_id)\n",
     )
     host = load(tmp_path)
     with capture_logs() as logs:
