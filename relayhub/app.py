@@ -91,7 +91,9 @@ async def open_hub(
         codecs = Codecs(OpenAIChat(), OpenAIEmbeddings())
         open_calls = OpenCalls()
         pipeline = Pipeline(catalog, codecs, Admission(store.ledger), open_calls, clock, config.quota.bytes_per_token)
-        context = WebContext(config.server, keyring, catalog, codecs, pipeline, store, clock)
+        context = WebContext(
+            config.server, keyring, catalog, codecs, pipeline, store, clock, config.server.trusted_proxies
+        )
         runner = build_runner(build_application(context))
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

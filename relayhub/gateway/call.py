@@ -11,7 +11,8 @@ from relayhub.types.call import Dialect, Operation, Principal
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a client asked for. ``received_at`` is monotonic seconds; ``body`` has passed the strict JSON check."""
+    """What a client asked for. ``received_at`` is monotonic seconds; ``body`` has passed the strict JSON check;
+    ``client`` is the client's address, for the log."""
 
     id: str
     principal: Principal
@@ -20,6 +21,7 @@ class Call:
     body: bytes
     envelope: Envelope
     received_at: float
+    client: str = ""
 
 
 class Client(Protocol):

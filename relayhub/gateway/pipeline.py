@@ -156,6 +156,7 @@ class Pipeline:
             "call.finished",
             call_id=record.call_id,
             key=tally.call.principal.key_name,
+            client=tally.call.client,
             model=record.model,
             provider=record.provider,
             operation=record.operation,

@@ -35,6 +35,9 @@ from relayhub.types.errors import RelayhubError
 
 T = TypeVar("T")
 
+FAILING_LOCK_WAIT_S = 0.5
+"""Once a transaction has failed, new requests are refused soon instead of each waiting its turn for the lock."""
+
 CLOSE_WAIT_S = 5.0
 """How long a closing process goes on trying to write what it has."""
 
@@ -224,7 +227,8 @@ class Writer:
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Wait for other processes, but never long at a time: see ``connection._LOCK_POLL_MS``."""
-        deadline = time.monotonic() + self._lock_wait_s
+        wait_s = self._lock_wait_s if self._failing is None else min(self._lock_wait_s, FAILING_LOCK_WAIT_S)
+        deadline = time.monotonic() + wait_s
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")

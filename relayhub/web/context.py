@@ -13,6 +13,7 @@ from relayhub.gateway.pipeline import Pipeline
 from relayhub.routing.catalog import Catalog
 from relayhub.sdk.clock import Clock
 from relayhub.store.store import Store
+from relayhub.web.client_address import Network
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class WebContext:
     pipeline: Pipeline
     store: Store
     clock: Clock
+    trusted_proxies: tuple[Network, ...] = ()
     draining: bool = False
 
 

@@ -10,6 +10,7 @@ from ulid import ULID
 
 from relayhub.dialects.openai_chat.errors import ErrorProfile, render_error
 from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError
+from relayhub.web.client_address import client_address
 from relayhub.web.context import CONTEXT, REQUEST_ID
 from relayhub.web.mounts import mount_of
 
@@ -40,6 +41,7 @@ def error_response(request: web.Request, error: RelayhubError) -> web.Response:
         request_id=request_id,
         method=request.method,
         path=request.path,
+        client=client_address(request, request.app[CONTEXT].trusted_proxies),
         code=error.code,
         detail=error.detail,
     )

@@ -13,6 +13,7 @@ from relayhub.types.call import Dialect, Operation, Principal
 from relayhub.types.errors import ErrorKind, HubError, RelayhubError
 from relayhub.types.json import JsonObject
 from relayhub.web.body import defer_expectation, read_body
+from relayhub.web.client_address import client_address
 from relayhub.web.client_stream import ClientStream
 from relayhub.web.context import CONTEXT, REQUEST_ID, WebContext
 from relayhub.web.credentials import credential_of, missing_credential
@@ -72,7 +73,8 @@ class OpenAIHandlers:
         if context.draining:
             raise _draining()
         request_id = request[REQUEST_ID]
-        call = Call(request_id, principal, operation, dialect, body, envelope, context.clock.monotonic())
+        address = client_address(request, context.trusted_proxies)
+        call = Call(request_id, principal, operation, dialect, body, envelope, context.clock.monotonic(), address)
         client = ClientStream(
             request,
             {"x-request-id": request_id},

@@ -1,0 +1,31 @@
+"""Who is calling: the peer, or, behind a trusted proxy, whom the proxy says it speaks for."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from aiohttp import web
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
+    """The nearest address that is not a trusted proxy; a client cannot forge it, since only what trusted proxies appended
+    to ``X-Forwarded-For`` is believed. Empty for a unix socket without one."""
+    hops = [hop.strip() for value in request.headers.getall("x-forwarded-for", []) for hop in value.split(",")]
+    nearest = request.remote or ""
+    while _is_trusted(nearest, trusted) and hops:
+        nearest = hops.pop()
+    return nearest
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """A unix socket has no address: whoever can open it is on this machine, usually the proxy."""
+    if not address:
+        return bool(trusted)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted)
