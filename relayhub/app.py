@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,13 +14,14 @@ from relayhub import __version__
 from relayhub.accounts.admission import Admission
 from relayhub.accounts.keyring import KeyRing
 from relayhub.accounts.pricing import Price
-from relayhub.config import Config, Model, ProviderConfig
+from relayhub.config import Config, ConfigError, Model, Problem, ProviderConfig
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_embeddings import OpenAIEmbeddings
 from relayhub.gateway.lanes import Codecs
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.pipeline import Pipeline
 from relayhub.plugins.host import PluginHost
+from relayhub.routing.capabilities import Capabilities
 from relayhub.routing.catalog import Catalog, ModelSpec, Route
 from relayhub.routing.provider import Provider
 from relayhub.sdk.clock import Clock
@@ -82,7 +83,7 @@ async def open_hub(
         await keyring.refresh()
         _run_beside(stack, keyring.run(clock))
         _run_beside(stack, store.epochs.run(clock))
-        providers = {name: build_provider(name, entry, plugins, clock) for name, entry in config.providers.items()}
+        providers = build_providers(config, plugins, clock)
         for provider in providers.values():
             stack.push_async_callback(provider.transport.close)
         for lifespan in plugins.lifespans(HubContext(__version__, clock)):
@@ -111,6 +112,11 @@ def _run_beside(stack: AsyncExitStack, work: Coroutine[object, object, None]) ->
     stack.push_async_callback(stop)
 
 
+def build_providers(config: Config, plugins: PluginHost, clock: Clock) -> dict[str, Provider]:
+    """In the order of the config."""
+    return {name: build_provider(name, entry, plugins, clock) for name, entry in config.providers.items()}
+
+
 def build_provider(name: str, entry: ProviderConfig, plugins: PluginHost, clock: Clock) -> Provider:
     """The plugin's object, and the way to its upstream."""
     kind = plugins.provider_types[entry.type]
@@ -119,7 +125,7 @@ def build_provider(name: str, entry: ProviderConfig, plugins: PluginHost, clock:
     return Provider(
         name=name,
         type=entry.type,
-        built=built,
+        capabilities=Capabilities.of(built),
         transport=_transport(built, entry),
         deadlines=Deadlines(limits.connect_s, limits.first_byte_s, limits.idle_s, limits.total_s),
         headers=entry.headers,
@@ -135,7 +141,13 @@ def _transport(built: object, entry: ProviderConfig) -> Transport:
 
 
 def build_catalog(config: Config, providers: Mapping[str, Provider], created: int) -> Catalog:
-    """All models of all providers, in the order of the config."""
+    """All models of all providers, in the order of the config. Raises ``ConfigError`` for models whose provider does not
+    serve what they promise."""
+    problems = [
+        problem for name, entry in config.providers.items() for problem in _unserved(providers[name], entry.models)
+    ]
+    if problems:
+        raise ConfigError(problems)
     fallback = config.quota.default_max_output_tokens
     specs = [
         _model_spec(model, providers[name], fallback)
@@ -143,6 +155,15 @@ def build_catalog(config: Config, providers: Mapping[str, Provider], created: in
         for model in entry.models
     ]
     return Catalog(specs, created)
+
+
+def _unserved(provider: Provider, models: Iterable[Model]) -> Iterator[Problem]:
+    for model in models:
+        for operation in model.settings.operations:
+            if not provider.capabilities.serves(Operation(operation)):
+                path = f"providers.{provider.name}.models.{model.name}"
+                message = f"the provider type {provider.type!r} does not serve {operation}"
+                yield Problem(model.spot, path, message, "Change the model's `operations:`, or leave it out.")
 
 
 def _model_spec(model: Model, provider: Provider, fallback_output_tokens: int) -> ModelSpec:

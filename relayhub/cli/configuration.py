@@ -8,8 +8,21 @@ from pathlib import Path
 
 import click
 
-from relayhub.cli.support import EXIT_CONFIG, Setup, config_option, fail, json_option, load_plugins, print_json, set_up
-from relayhub.config import ConfigError, effective, example_text, json_schema, locate, read
+from relayhub.app import build_catalog, build_providers
+from relayhub.cli.support import (
+    EXIT_CONFIG,
+    Setup,
+    config_option,
+    fail,
+    invalid_config,
+    json_option,
+    load_plugins,
+    print_json,
+    set_up,
+)
+from relayhub.config import Config, ConfigError, effective, example_text, json_schema, locate, read
+from relayhub.plugins.host import PluginHost
+from relayhub.sdk.clock import SystemClock
 
 
 @click.command()
@@ -31,6 +44,10 @@ def validate(config_path: Path | None, as_json: bool) -> None:
     """Check the config, its plugins and their settings; report every problem at once."""
     if not as_json:
         setup = set_up(config_path)
+        try:
+            _check_models(setup.config, setup.plugins)
+        except ConfigError as error:
+            invalid_config(error)
         click.echo(f"{setup.path or 'demo mode'}: ok ({_count(setup)})")
         return
     problems = _problems(config_path)
@@ -44,12 +61,18 @@ def _count(setup: Setup) -> str:
     return f"{len(setup.config.providers)} providers, {models} models"
 
 
+def _check_models(config: Config, plugins: PluginHost) -> None:
+    """What only the built providers can tell: whether they serve what their models promise. Raises ``ConfigError``."""
+    clock = SystemClock()
+    build_catalog(config, build_providers(config, plugins, clock), created=0)
+
+
 def _problems(config_path: Path | None) -> list[dict[str, object]]:
     try:
         path = locate(config_path, os.environ, Path.cwd())
         document = read(path, os.environ, {})
         host = load_plugins(document)
-        document.validate(host.settings_models(), host.why_missing)
+        _check_models(document.validate(host.settings_models(), host.why_missing), host)
     except ConfigError as error:
         return [problem.as_dict() for problem in error.problems]
     return []

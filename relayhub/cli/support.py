@@ -61,8 +61,7 @@ def set_up(config_path: Path | None, overrides: Mapping[str, str] | None = None)
             document = read_demo(host.demo_providers(), os.environ, overrides or {})
         return Setup(document.validate(host.settings_models(), host.why_missing), host, path)
     except ConfigError as error:
-        click.echo(error.render(color=sys.stderr.isatty()), err=True)
-        sys.exit(EXIT_CONFIG)
+        invalid_config(error)
     except PluginError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(EXIT_CONFIG)
@@ -84,6 +83,8 @@ def run(work: Coroutine[object, object, T]) -> T:
         import uvloop
 
         return uvloop.run(work)
+    except ConfigError as error:
+        invalid_config(error)
     except (RelayhubError, StoreError) as error:
         fail(str(error))
 
@@ -96,6 +97,12 @@ async def open_store(setup: Setup) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
+
+
+def invalid_config(error: ConfigError) -> NoReturn:
+    """Every problem on stderr, exit code 3."""
+    click.echo(error.render(color=sys.stderr.isatty()), err=True)
+    sys.exit(EXIT_CONFIG)
 
 
 def fail(message: str) -> NoReturn:

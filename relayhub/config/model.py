@@ -18,7 +18,7 @@ from relayhub.config.schema import (
     StoreConfig,
     TimeoutsConfig,
 )
-from relayhub.config.source import Place
+from relayhub.config.source import Place, Spot
 from relayhub.types.json import Json
 
 
@@ -26,13 +26,17 @@ from relayhub.types.json import Json
 class Model:
     """One model of one provider. ``name`` may end in ``*`` (a prefix); a ``*`` in ``upstream`` then stands for the rest.
     ``price``: ``None`` for a free one. ``settings``: its entry, ``models_file`` and ``model_defaults`` merged in.
-    ``place``: where the config names it, for an error that is found later."""
+    ``spot``: where the config names it, for an error that is found later."""
 
     name: str
     upstream: str
     price: PriceConfig | None
     settings: ModelConfig
-    place: Place
+    spot: Spot
+
+    @property
+    def place(self) -> Place:
+        return self.spot.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,11 @@ class ProviderConfig:
     ca_file: Path | None
     timeouts: TimeoutsConfig
     max_connections: int
-    place: Place
+    spot: Spot
+
+    @property
+    def place(self) -> Place:
+        return self.spot.place
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def _from_file(node: Node, checker: Checker, path: KeyPath) -> dict[str, Node]:
 
 
 def model_of(name: str, entry: ModelConfig, node: Node) -> Model:
-    return Model(name, entry.upstream or name, None if entry.free else entry.price, entry, node.at_key.place)
+    return Model(name, entry.upstream or name, None if entry.free else entry.price, entry, node.at_key)
 
 
 def check_names(models: dict[str, ModelConfig], node: Node, checker: Checker, path: KeyPath) -> None:

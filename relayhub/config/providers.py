@@ -173,5 +173,5 @@ def _provider(
         ca_file=fields.ca_file,
         timeouts=fields.timeouts,
         max_connections=fields.max_connections,
-        place=entry.at_key.place,
+        spot=entry.at_key,
     )

@@ -11,7 +11,7 @@ from relayhub.dialects.codec import ChatDialect, StreamDecoder, StreamEncoder
 from relayhub.dialects.openai_embeddings import EmbeddingsDialect
 from relayhub.gateway.call import Call
 from relayhub.routing.catalog import Route
-from relayhub.sdk.provider import ChatProvider, ChatWire, EmbeddingProvider, EmbeddingWire, NativeProvider, NativeWire
+from relayhub.sdk.provider import ChatWire, EmbeddingWire, NativeWire
 from relayhub.types.call import Operation
 from relayhub.types.chat import (
     ChatEvent,
@@ -63,18 +63,18 @@ class Codecs:
 
 def choose_lane(codecs: Codecs, call: Call, model: str, route: Route) -> Lane | None:
     """Bytes if the route's provider speaks the call's dialect, else translation, else ``None``: it cannot serve it."""
-    built = route.provider.built
+    able = route.provider.capabilities
     rename_to = None if route.upstream_model == model else model
-    wire = built.native(call.dialect) if isinstance(built, NativeProvider) else None
+    native = able.native.get(call.dialect)
     match call.operation:
-        case Operation.CHAT if wire is not None:
-            return NativeChat(codecs.chat, wire, call, route.upstream_model, rename_to)
-        case Operation.CHAT if isinstance(built, ChatProvider):
-            return TranslatedChat(codecs.chat, built.chat(), call, route.upstream_model, model)
-        case Operation.EMBEDDINGS if wire is not None:
-            return NativeEmbeddings(codecs.embeddings, wire, call, route.upstream_model, rename_to)
-        case Operation.EMBEDDINGS if isinstance(built, EmbeddingProvider):
-            return TranslatedEmbeddings(codecs.embeddings, built.embeddings(), call, route.upstream_model, model)
+        case Operation.CHAT if native is not None:
+            return NativeChat(codecs.chat, native, call, route.upstream_model, rename_to)
+        case Operation.CHAT if able.chat is not None:
+            return TranslatedChat(codecs.chat, able.chat, call, route.upstream_model, model)
+        case Operation.EMBEDDINGS if native is not None:
+            return NativeEmbeddings(codecs.embeddings, native, call, route.upstream_model, rename_to)
+        case Operation.EMBEDDINGS if able.embeddings is not None:
+            return TranslatedEmbeddings(codecs.embeddings, able.embeddings, call, route.upstream_model, model)
         case _:
             return None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from relayhub.dialects.jsontext import members, splice
+from relayhub.routing.capabilities import Capabilities
 from relayhub.sdk.transport import Transport, UpstreamReply
 from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.types.json import Json
@@ -16,11 +17,11 @@ from relayhub.types.json import Json
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """``built`` is what the provider type's ``build`` returned; the hub asks it for capabilities with ``isinstance``."""
+    """One entry of the config's ``providers``, ready to be sent to."""
 
     name: str
     type: str
-    built: object
+    capabilities: Capabilities
     transport: Transport
     deadlines: Deadlines
     headers: Mapping[str, str]

@@ -21,6 +21,18 @@ from tests.support.threaded_upstream import threaded_upstream
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
+MUTE = """
+from pydantic import BaseModel, ConfigDict
+from relayhub.sdk import ProviderType, hookimpl
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+@hookimpl
+def relayhub_register_providers():
+    return [ProviderType(name="mute", settings=Settings, build=lambda s, c: object(), summary="Says nothing.")]
+"""
+
 CONFIG = """
 store: {path: hub.db}
 providers:
@@ -83,6 +95,17 @@ def test_every_problem_is_reported_at_once(home: Path, env: dict[str, str]) -> N
     found = json.loads(cli(home, "validate", "--json", env=env, check=False))
     assert found["valid"] is False
     assert len(found["problems"]) == 3
+
+
+def test_a_model_that_its_provider_cannot_serve_is_a_problem_of_the_config(home: Path, env: dict[str, str]) -> None:
+    (home / "plugins").mkdir()
+    (home / "plugins" / "mute.py").write_text(MUTE)
+    (home / "relayhub.yaml").write_text(
+        "plugins: {dirs: [plugins]}\nproviders:\n  mute:\n    models:\n      silence: {free: true}\n"
+    )
+    for command in ("validate", "serve"):
+        code, output = exit_code(home, env, command)
+        assert (code, "relayhub.yaml:5:7" in output, "does not serve chat" in output) == (3, True, True)
 
 
 @pytest.mark.parametrize(

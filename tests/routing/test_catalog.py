@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relayhub.accounts.pricing import Price
+from relayhub.routing.capabilities import Capabilities
 from relayhub.routing.catalog import Catalog, ModelSpec, Resolved, Route
 from relayhub.routing.provider import Provider
 from relayhub.types.call import Operation, Principal
@@ -14,7 +15,7 @@ from tests.support.transports import NoTransport
 
 
 def route(provider: str, upstream: str) -> Route:
-    built = Provider(provider, "any", object(), NoTransport(), Deadlines(), {}, {})
+    built = Provider(provider, "any", Capabilities({}), NoTransport(), Deadlines(), {}, {})
     return Route(built, upstream, Price(), 4096)
 
 
