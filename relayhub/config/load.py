@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import platformdirs
 from pydantic import BaseModel
 
 from relayhub.config.checking import Checker
@@ -22,6 +23,7 @@ from relayhub.config.validation import validate
 from relayhub.types.json import Json
 
 DEFAULT_NAME = "relayhub.yaml"
+DEMO_DATABASE = "demo.db"
 VARIABLE = "RELAYHUB_CONFIG"
 NO_FLAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -81,8 +83,10 @@ def read(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, str]
 def read_demo(
     providers: Mapping[str, Json], env: Mapping[str, str], overrides: Mapping[str, str] = NO_FLAGS
 ) -> Document:
-    """The config of demo mode: these providers, and the rest from environment and flags."""
-    root = made({"providers": dict(providers)}, Spot(Source("demo mode")))
+    """The config of demo mode: these providers, and the rest from environment and flags. Its database is its own: a key
+    that was printed for a try must not open the hub that is set up later."""
+    store: Json = {"path": str(platformdirs.user_data_path("relayhub") / DEMO_DATABASE)}
+    root = made({"providers": dict(providers), "store": store}, Spot(Source("demo mode")))
     return _document(root, Path.cwd(), (), env, overrides)
 
 

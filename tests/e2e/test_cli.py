@@ -191,6 +191,22 @@ def test_models_are_discovered_and_the_written_file_asks_for_prices(home: Path, 
     ]
 
 
+def test_a_demo_key_does_not_open_a_hub_that_is_set_up_later(home: Path) -> None:
+    with running(home, None) as demo:
+        key = next(line.split()[-1] for line in demo.greeting if "API key:" in line)
+        assert demo.accepts(key)
+    with running(home, CONFIG.replace("store: {path: hub.db}\n", "")) as server:
+        assert not server.accepts(key)
+
+
+def test_a_demo_key_works_until_the_next_start(home: Path) -> None:
+    keys = []
+    for _ in range(2):
+        with running(home, None) as demo:
+            keys.append(next(line.split()[-1] for line in demo.greeting if "API key:" in line))
+            assert [demo.accepts(key) for key in keys] == [False] * (len(keys) - 1) + [True]
+
+
 def test_demo_mode_listens_on_loopback_only(home: Path, env: dict[str, str]) -> None:
     code, output = exit_code(home, env, "serve", "--host", "0.0.0.0", "--port", "0")
     assert code == 1
