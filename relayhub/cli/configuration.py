@@ -28,12 +28,16 @@ from relayhub.sdk.clock import SystemClock
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default=Path("relayhub.yaml"))
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-def init(path: Path, force: bool) -> None:
+@json_option
+def init(path: Path, force: bool, as_json: bool) -> None:
     """Write a commented config to PATH (default: relayhub.yaml) to start from."""
     if path.exists() and not force:
         fail(f"{path} exists; choose another path, or overwrite it with --force.")
     path.write_text(example_text(), encoding="utf-8")
     path.chmod(0o600)
+    if as_json:
+        print_json({"path": str(path)})
+        return
     click.echo(f"Wrote {path}. Set the keys it asks for, then: relayhub validate && relayhub serve")
 
 
@@ -99,7 +103,8 @@ def show(config_path: Path | None, as_json: bool) -> None:
 
 @config.command()
 @config_option
-def schema(config_path: Path | None) -> None:
+@json_option
+def schema(config_path: Path | None, as_json: bool) -> None:  # it is JSON either way
     """Print the JSON schema of the config, the installed plugins' settings included (for editors)."""
     setup = set_up(config_path)
     print_json(json_schema(setup.plugins.settings_models()))

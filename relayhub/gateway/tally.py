@@ -11,6 +11,8 @@ from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
 from relayhub.types.usage import Usage
 
+ANSWERED = 200
+
 CHARS_PER_TOKEN = 3
 """For charging a call whose upstream never said what it used: between English (4) and Chinese (1 to 2)."""
 
@@ -85,7 +87,7 @@ class Tally:
             cost_nano=route.price.cost_nano(usage) if usage is not None else 0,
             price=route.price.describe(),
             attempts=self.attempts,
-            status=self._client.status,
+            status=ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
             error_code=error.code if error is not None else None,
             user_identifier=call.envelope.user,
             first_byte_ms=self._ms(self.first_byte_at),

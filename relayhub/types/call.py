@@ -75,7 +75,7 @@ class UsageRecord:
     """The formula that was applied, as readable text."""
     attempts: int = 1
     status: int | None = None
-    """The HTTP status the client was given; ``None`` when it left before there was one."""
+    """200 once an answer was complete or its head was out; ``None``: ``error_code`` says what the client was told instead."""
     error_code: str | None = None
     user_identifier: str | None = None
     first_byte_ms: int | None = None

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
-from aiohttp.client_exceptions import ClientConnectionResetError
 
 from relayhub.gateway.call import ClientLeft
 from relayhub.types.limits import WRITE_STALL_S
@@ -90,7 +89,7 @@ class ClientStream:
             if self._request.transport is not None:
                 self._request.transport.abort()
             raise ClientLeft from error
-        except ClientConnectionResetError as error:
+        except ConnectionError as error:  # aiohttp has its own, and the transport may raise the plain one
             raise ClientLeft from error
 
     async def _opened(self) -> web.StreamResponse:

@@ -231,3 +231,26 @@ def test_a_database_of_a_newer_relayhub_is_refused_in_one_line(home: Path, env: 
     assert code == 1
     assert "newer relayhub" in output
     assert "Traceback" not in output
+
+
+def test_every_command_speaks_json(home: Path, env: dict[str, str]) -> None:
+    (home / "relayhub.yaml").write_text(CONFIG)
+    commands = (
+        ["init", "other.yaml"],
+        ["validate"],
+        ["config", "show"],
+        ["config", "schema"],
+        ["models", "list"],
+        ["accounts", "create", "a"],
+        ["accounts", "grant", "a", "5"],
+        ["accounts", "list"],
+        ["keys", "create", "k", "--account", "a", "--quota", "3"],
+        ["keys", "list"],
+        ["keys", "revoke", "k"],
+        ["usage"],
+        ["usage", "--rows"],
+        ["ledger", "check"],
+        ["plugins", "list"],
+    )
+    for command in commands:
+        assert json.loads(cli(home, *command, "--json", env=env)) is not None, command

@@ -211,6 +211,11 @@ def test_the_usage_row_says_who_and_what(hub: Server, client: openai.OpenAI) -> 
     row = next(row for row in usage_rows(hub) if row["call_id"] == answer._request_id)
     assert answer.usage is not None
     assert (row["model"], row["provider"], row["outcome"], row["measured"]) == ("demo-chat", "demo", "completed", True)
-    assert row["user_identifier"] == "customer-7"
+    assert (row["user_identifier"], row["status"], row["account"], row["key"]) == (
+        "customer-7",
+        200,
+        "default",
+        "suite",
+    )
     assert (row["input_tokens"], row["output_tokens"]) == (answer.usage.prompt_tokens, answer.usage.completion_tokens)
     assert row["cost_nano"] == answer.usage.prompt_tokens * 100 + answer.usage.completion_tokens * 400
