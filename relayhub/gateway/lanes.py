@@ -15,11 +15,17 @@ from relayhub.sdk.provider import ChatWire, EmbeddingWire, NativeWire
 from relayhub.types.call import Operation
 from relayhub.types.chat import (
     ChatEvent,
+    ChatReply,
     Ended,
+    Part,
     ReasoningDelta,
+    ReasoningPart,
     RefusalDelta,
+    RefusalPart,
     TextDelta,
+    TextPart,
     ToolCallDelta,
+    ToolCallPart,
     UsageReported,
 )
 from relayhub.types.errors import UpstreamError, upstream_broke
@@ -48,6 +54,10 @@ class Lane(Protocol):
     def request(self) -> HttpRequest: ...
     def error(self, reply: HttpReply) -> UpstreamError: ...
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]: ...
+    def spoken_chars(self, body: bytes) -> int:
+        """Characters that the model wrote in a whole answer, for an estimate where no usage came with it."""
+        ...
+
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         """``headers``: of the upstream's answer, names lower case."""
         ...
@@ -86,6 +96,21 @@ def _refuse_content(headers: Mapping[str, str], unwanted: str) -> None:
         raise upstream_broke(f"it sent {content_type}, which was not asked for")
 
 
+def _chars(reply: ChatReply) -> int:
+    parts = (part for choice in reply.choices for part in choice.message.parts)
+    return sum(_part_chars(part) for part in parts)
+
+
+def _part_chars(part: Part) -> int:
+    match part:
+        case TextPart(text) | RefusalPart(text) | ReasoningPart(text):
+            return len(text)
+        case ToolCallPart():
+            return len(part.arguments)
+        case _:
+            return 0
+
+
 @dataclass(frozen=True, slots=True)
 class NativeChat:
     codec: ChatDialect
@@ -105,6 +130,9 @@ class NativeChat:
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
         _refuse_content(reply.headers, "text/event-stream")
         return self.codec.native_reply(reply.body, rename_to=self.rename_to)
+
+    def spoken_chars(self, body: bytes) -> int:
+        return _chars(self.codec.decode_reply(body))
 
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         _refuse_content(headers, "application/json")
@@ -128,6 +156,9 @@ class TranslatedChat:
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
         answer = self.wire.reply(reply)
         return self.codec.encode_reply(replace(answer, model=self.model)), answer.usage
+
+    def spoken_chars(self, body: bytes) -> int:
+        return _chars(self.codec.decode_reply(body))
 
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         encoder = self.codec.stream_encoder(model=self.model, include_usage=self.call.envelope.include_usage)
@@ -207,6 +238,9 @@ class NativeEmbeddings:
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
         return self.codec.native_reply(reply.body, asked=self.call.body, rename_to=self.rename_to)
 
+    def spoken_chars(self, body: bytes) -> int:
+        return 0
+
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         raise AssertionError("embeddings are never streamed")
 
@@ -228,6 +262,9 @@ class TranslatedEmbeddings:
     def whole(self, reply: HttpReply) -> tuple[bytes, Usage | None]:
         answer = self.wire.reply(reply)
         return self.codec.encode_reply(answer, asked=self.call.body, model=self.model), answer.usage
+
+    def spoken_chars(self, body: bytes) -> int:
+        return 0
 
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         raise AssertionError("embeddings are never streamed")

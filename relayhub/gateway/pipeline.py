@@ -139,6 +139,8 @@ class Pipeline:
         whole = await read_whole(reply)
         tally.first_byte()
         body, tally.usage = lane.whole(whole)
+        if tally.usage is None:
+            tally.whole_chars = lane.spoken_chars(body)
         await self._settle(reservation, tally, Outcome.COMPLETED)
         await client.reply(body)
 

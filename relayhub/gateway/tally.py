@@ -28,6 +28,8 @@ class Tally:
         self.sent = False
         """The current attempt's request may have reached its upstream."""
         self.usage: Usage | None = None
+        self.whole_chars = 0
+        """What the model wrote in a whole answer without usage."""
         self.stream: LaneStream | None = None
         self.first_byte_at: float | None = None
         self.settled = False
@@ -48,7 +50,7 @@ class Tally:
 
     @property
     def delivered_chars(self) -> int:
-        return self.stream.delivered_chars if self.stream is not None else 0
+        return self.stream.delivered_chars if self.stream is not None else self.whole_chars
 
     def about(self) -> HoldAbout:
         """What the hold says of the call, should nothing more ever be heard of it."""

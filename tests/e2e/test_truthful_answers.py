@@ -135,6 +135,19 @@ def test_a_finish_without_done_is_a_real_end_when_the_body_ends_cleanly(
     assert (row["outcome"], row["measured"]) == ("completed", 0)
 
 
+@pytest.mark.parametrize("claimed", [None, {"prompt_tokens": -5, "completion_tokens": 10**12}], ids=["none", "absurd"])
+def test_a_whole_answer_without_believable_usage_is_charged_by_what_it_says(
+    hub: Server, key: str, upstream: ThreadedUpstream, claimed: object
+) -> None:
+    model = f"untold-{claimed is None}"
+    value = {**json.loads(completion(model, "x" * 300)), "usage": claimed}
+    upstream.answers[model] = http(json.dumps(value).encode())
+    assert chat(hub, key, model).status == 200
+    row = hub.last_usage(model)
+    assert (row["measured"], row["output_tokens"], row["outcome"]) == (0, 100, "completed")
+    assert 0 < int(str(row["input_tokens"])) < 50
+
+
 # --- what does not ----------------------------------------------------------------------------------------------------
 
 TRUNCATED = {
