@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -362,6 +364,38 @@ def test_a_slow_first_event_is_bridged_by_comments(hub: Server, key: str, upstre
     comments, _, rest = answer.body.rpartition(b": keep-alive\n\n")
     assert comments.count(b": keep-alive") >= 1
     assert rest.endswith(chunk("slow", content="x", finish="stop") + DONE)
+
+
+async def pausing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(chunked(chunk("held", content="x"), end=False))
+    await writer.drain()
+    await asyncio.sleep(0.5)
+    writer.write(chunked(chunk("held", finish="stop"), DONE).partition(b"\r\n\r\n")[2])
+    await writer.drain()
+
+
+def test_the_terminal_event_waits_until_the_settlement_is_durable(
+    hub: Server, key: str, upstream: ThreadedUpstream
+) -> None:
+    upstream.answers["held"] = pausing
+    seen = b""
+    with (
+        raw_chat(hub, key, "held") as raw,
+        closing(sqlite3.connect(hub.home / "hub.db", isolation_level=None)) as other,
+    ):
+        while b'"x"' not in seen:
+            seen += raw.recv(65536)
+        other.execute("BEGIN IMMEDIATE")
+        while b'"stop"' not in seen:
+            seen += raw.recv(65536)
+        locked_until = time.monotonic() + 1.5
+        while time.monotonic() < locked_until:
+            seen += raw.recv(65536)  # a comment comes every 0.3 s
+            assert b"[DONE]" not in seen, "the settlement cannot have been written yet"
+        other.execute("ROLLBACK")
+        while b"[DONE]" not in seen:
+            seen += raw.recv(65536)
+        assert hub.rows("SELECT outcome FROM usage WHERE model = 'held'") == [{"outcome": "completed"}]
 
 
 def test_the_books_are_exact_after_all_that(hub: Server) -> None:
