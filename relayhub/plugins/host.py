@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ import structlog
 from pydantic import BaseModel
 
 from relayhub.plugins.doors import Candidate, candidates
+from relayhub.plugins.hooks import check_hooks
+from relayhub.plugins.isolation import Isolation
 from relayhub.plugins.loaded import LoadedPlugin, PluginError, QuarantinedPlugin
 from relayhub.plugins.types import check_provider_type
 from relayhub.sdk import hookspecs
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("relayhub.plugins")
 
-FAILURES_BEFORE_MUTED = 5
-"""A hook that keeps failing is no longer called: it would only fill the log."""
-
 
 class PluginHost:
     """Immutable after :meth:`load`, but for the count of failures."""
@@ -41,8 +39,10 @@ class PluginHost:
         self._manager = pluggy.PluginManager("relayhub")
         self._manager.add_hookspecs(hookspecs)
         self._types: dict[str, dict[str, ProviderType[Any]]] = {}
-        self._wanted: dict[str, str] = {}
-        self._failures: Counter[str] = Counter()
+        self._origins: dict[str, str] = {}
+        self._files: set[Path] = set()
+        self._left_out: dict[str, str] = {}
+        self._isolation = Isolation()
 
     @classmethod
     def load(
@@ -60,8 +60,11 @@ class PluginHost:
         built_in = {candidate.name for candidate in found if candidate.built_in}
         for candidate in found:
             # A disabled built-in makes room for another plugin of its name.
-            left_out = candidate.name in disabled and (candidate.built_in or candidate.name not in built_in)
-            if not left_out and (allow is None or candidate.name in allow):
+            if candidate.name in disabled and (candidate.built_in or candidate.name not in built_in):
+                host._left_out[candidate.name] = f"is left out by plugins.disabled: [{candidate.name}]"
+            elif allow is not None and candidate.name not in allow:
+                host._left_out[candidate.name] = "is not in plugins.allow"
+            else:
                 host.admit(candidate)
         return host
 
@@ -69,15 +72,17 @@ class PluginHost:
 
     def admit(self, candidate: Candidate) -> None:
         """Import and register one plugin, or quarantine it. Raises :class:`PluginError` for a clash of names."""
+        file = None
         try:
+            file = candidate.locate()
+            if file is not None and file in self._files:
+                return  # the same file through another door; it must not run twice
+            self._claim(candidate, file)
             module = candidate.load()
-            plugin = LoadedPlugin(
-                candidate.name, module, candidate.source, candidate.origin, candidate.version or _version(module)
-            )
-            if self._is_known(plugin):
-                return
+            version = candidate.version or _version(module)
+            plugin = LoadedPlugin(candidate.name, module, candidate.source, candidate.origin, version)
             self._manager.register(module, name=plugin.name)
-            self._check_hooks(plugin)
+            check_hooks(self._manager, module)
             types = self._provider_types(plugin)
         except PluginError:
             raise
@@ -85,44 +90,31 @@ class PluginHost:
             # Broad on purpose: a plugin that exits or raises anything at all must not take the hub with it.
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self._quarantine(candidate, error)
+            self._quarantine(candidate, error, file)
             return
         self._types[plugin.name] = types
         self.plugins = (*self.plugins, plugin)
 
-    def _is_known(self, plugin: LoadedPlugin) -> bool:
-        """The same file through two doors is one plugin; another file under a taken name is an error."""
-        for other in self.plugins:
-            if _file(other.module) is not None and _file(other.module) == _file(plugin.module):
-                return True
-            if other.name == plugin.name:
-                raise PluginError(
-                    f"two plugins are called {plugin.name!r}: {other.origin} and {plugin.origin}. "
-                    f"Rename one, or leave the first one out with plugins.disabled: [{plugin.name}]"
-                )
-        return False
-
-    def _check_hooks(self, plugin: LoadedPlugin) -> None:
-        """A hook that the hub does not know, or that is not marked as one, would never be called: nobody would notice."""
-        known = [name for name in vars(hookspecs) if name.startswith("relayhub_")]
-        callers = {caller.name for caller in self._manager.get_hookcallers(plugin.module) or []}
-        written = {
-            name for name, value in vars(plugin.module).items() if name.startswith("relayhub_") and callable(value)
-        }
-        for name in sorted(callers - set(known)):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known hooks: {', '.join(known)}"
-            raise ValueError(f"it implements the unknown hook {name}; {hint}")
-        for name in sorted((written & set(known)) - callers):
-            raise ValueError(f"its function {name} is not marked as a hook; put @hookimpl above it")
-        self._manager.check_pending()
+    def _claim(self, candidate: Candidate, file: Path | None) -> None:
+        """Before it is imported: a plugin that never loads must not disturb the one that has its name."""
+        taken = self._origins.get(candidate.name)
+        if taken is not None:
+            raise PluginError(
+                f"two plugins are called {candidate.name!r}: {taken} and {candidate.origin}. "
+                f"Rename one, or leave the first one out with plugins.disabled: [{candidate.name}]"
+            )
+        self._origins[candidate.name] = candidate.origin
+        if file is not None:
+            self._files.add(file)
 
     def _provider_types(self, plugin: LoadedPlugin) -> dict[str, ProviderType[Any]]:
         types: dict[str, ProviderType[Any]] = {}
         for hook in self._implementations("relayhub_register_providers"):
             if hook.plugin_name != plugin.name:
                 continue
-            offered: Iterable[ProviderType[Any]] = hook.function()  # type: ignore[assignment]
+            offered: object = hook.function()
+            if not isinstance(offered, Iterable):
+                raise TypeError(f"relayhub_register_providers returned {offered!r}; return a list of ProviderType")
             for kind in offered:
                 check_provider_type(kind)
                 self._check_free(kind.name, plugin, types)
@@ -130,18 +122,20 @@ class PluginHost:
         return types
 
     def _check_free(self, type_name: str, plugin: LoadedPlugin, own: Mapping[str, object]) -> None:
+        if type_name in own:
+            raise ValueError(f"it offers the provider type {type_name!r} twice; rename one")
         owner = next((other for other in self.plugins if type_name in self._types[other.name]), None)
-        if owner is not None or type_name in own:
+        if owner is not None:
             raise PluginError(
-                f"two plugins offer the provider type {type_name!r}: {(owner or plugin).origin} and {plugin.origin}. "
-                "Leave one out with plugins.disabled."
+                f"two plugins offer the provider type {type_name!r}: {owner.origin} and {plugin.origin}. "
+                f"Leave one out with plugins.disabled: [{owner.name}] or [{plugin.name}]"
             )
 
-    def _quarantine(self, candidate: Candidate, error: BaseException) -> None:
+    def _quarantine(self, candidate: Candidate, error: BaseException, file: Path | None) -> None:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
-        for registered in [m for n, m in self._manager.list_name_plugin() if n == candidate.name]:
+        for registered in [module for name, module in self._manager.list_name_plugin() if name == candidate.name]:
             self._manager.unregister(registered)
-        self.quarantined = (*self.quarantined, QuarantinedPlugin(candidate.name, candidate.origin, reason))
+        self.quarantined = (*self.quarantined, QuarantinedPlugin(candidate.name, candidate.origin, reason, file))
         log.warning("plugin.quarantined", plugin=candidate.name, origin=candidate.origin, reason=reason, exc_info=error)
 
     # --- what is offered ----------------------------------------------------------------------------------------------
@@ -158,11 +152,13 @@ class PluginHost:
         return {name: kind.settings for name, kind in self.provider_types.items()}
 
     def why_missing(self, type_name: str) -> str | None:
-        """Why a provider type is not there, if a quarantined plugin looks like the one that would have brought it."""
+        """Why a provider type is not there, if a plugin that is left out or quarantined looks like the one that would
+        have brought it: by its name, or because its source names the type."""
         for plugin in self.quarantined:
-            if type_name in (plugin.name, plugin.name.removeprefix("relayhub_")):
+            if type_name in (plugin.name, plugin.name.removeprefix("relayhub_")) or plugin.mentions(type_name):
                 return f"its plugin {plugin.origin} is quarantined: {plugin.reason}"
-        return None
+        left_out = self._left_out.get(type_name)
+        return None if left_out is None else f"the plugin {type_name} {left_out}"
 
     def demo_providers(self) -> dict[str, Json]:
         """Provider entries for demo mode: every type that needs no settings and offers models for it."""
@@ -176,54 +172,46 @@ class PluginHost:
 
     def notify_settled(self, record: UsageRecord) -> None:
         """Tell every plugin; what one of them raises stays with it."""
-        self._each("relayhub_call_settled", lambda hook: hook(record=record))
+        self._each("relayhub_call_settled", lambda _, hook: hook(record=record))
 
     def lifespans(self, context: HubContext) -> list[AbstractAsyncContextManager[None]]:
-        """The context managers of plugins with a life of their own."""
+        """The context managers of plugins with a life of their own. One that cannot be entered or left is logged and
+        does not disturb the others."""
         found: list[AbstractAsyncContextManager[None]] = []
 
-        def collect(hook: Callable[..., AbstractAsyncContextManager[None] | None]) -> None:
+        def collect(plugin: str, hook: Callable[..., object]) -> None:
             lifespan = hook(hub=context)
-            if lifespan is not None:
-                found.append(lifespan)
+            if lifespan is None:
+                return
+            if not isinstance(lifespan, AbstractAsyncContextManager):
+                raise TypeError(f"relayhub_lifespan returned {lifespan!r}, which is not an async context manager")
+            found.append(self._isolation.lifespan(plugin, lifespan))
 
         self._each("relayhub_lifespan", collect)
         return found
 
     def register_commands(self, group: click.Group) -> None:
-        """Let every plugin add its commands to ``relayhub x``."""
-        self._each("relayhub_register_commands", lambda hook: hook(cli=group))
+        """Let plugins add their commands to ``group``."""
+        self._each("relayhub_register_commands", lambda _, hook: hook(cli=group))
 
-    def _each(self, hook: str, call: Callable[[Callable[..., Any]], object]) -> None:
+    def _each(self, hook: str, call: Callable[[str, Callable[..., object]], object]) -> None:
+        """Call each plugin's implementation of ``hook``, in the order in which they were loaded."""
         for implementation in self._implementations(hook):
-            name = implementation.plugin_name
-            if self._failures[name] >= FAILURES_BEFORE_MUTED:
-                continue
-            try:
-                call(_taking_what_it_wants(implementation))
-            except (Exception, SystemExit):
-                # Broad on purpose: plugin isolation.
-                self._failures[name] += 1
-                muted = self._failures[name] >= FAILURES_BEFORE_MUTED
-                log.exception("plugin.failed", plugin=name, hook=hook, muted=muted)
+            plugin = implementation.plugin_name
+            self._isolation.call(plugin, hook, partial(call, plugin, _taking_what_it_wants(implementation)))
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller.get_hookimpls()
 
 
-def _taking_what_it_wants(implementation: pluggy.HookImpl) -> Callable[..., Any]:
+def _taking_what_it_wants(implementation: pluggy.HookImpl) -> Callable[..., object]:
     """A hook may leave out arguments that it does not need."""
 
     def call(**arguments: object) -> object:
         return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
     return call
-
-
-def _file(module: object) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
 
 
 def _version(module: object) -> str:

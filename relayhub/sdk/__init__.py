@@ -3,8 +3,10 @@
 from relayhub.dialects.codec import StreamDecoder
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_chat.upstream_errors import decode_error as decode_openai_error
+from relayhub.dialects.openai_chat.upstream_errors import retry_after as retry_after_s
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.hookspecs import HubContext, hookimpl
+from relayhub.sdk.lines import LineSplitter
 from relayhub.sdk.provider import (
     SDK_VERSION,
     ChatProvider,
@@ -20,7 +22,9 @@ from relayhub.sdk.provider import (
     Steps,
     TransportProvider,
 )
+from relayhub.sdk.sse import SseEvent, SseReader
 from relayhub.sdk.transport import Transport, UpstreamReply
+from relayhub.sdk.upstream_errors import read_upstream_error
 from relayhub.types.call import Dialect, Operation, Outcome, UsageRecord
 from relayhub.types.chat import (
     AudioPart,
@@ -87,6 +91,7 @@ __all__ = [
     "HttpRequest",
     "HubContext",
     "ImagePart",
+    "LineSplitter",
     "Media",
     "Message",
     "ModelLister",
@@ -103,6 +108,8 @@ __all__ = [
     "RefusalDelta",
     "RefusalPart",
     "Role",
+    "SseEvent",
+    "SseReader",
     "Started",
     "Steps",
     "StreamDecoder",
@@ -124,5 +131,7 @@ __all__ = [
     "UsageReported",
     "decode_openai_error",
     "hookimpl",
+    "read_upstream_error",
+    "retry_after_s",
     "upstream_broke",
 ]

@@ -45,10 +45,43 @@ def test_organization_and_project_are_sent() -> None:
     assert (headers["openai-organization"], headers["openai-project"]) == ("org", "proj")
 
 
-@pytest.mark.parametrize("url", ["api.example.com", "ftp://x/v1", "https://u:p@x/v1", "https://x/v1?a=b", "https://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.example.com",
+        "ftp://x/v1",
+        "https://u:p@x/v1",
+        "https://@x/v1",
+        "https://x/v1?a=b",
+        "https://x/v1?",
+        "https://x/v1#",
+        "https://",
+        "https://x:99999/v1",
+        "https://[::1/v1",
+        "https://a b/v1",
+        "https://x/v1\r\nx-evil: 1",
+        "https://x/v1/chat/completions",
+    ],
+)
 def test_a_base_url_that_cannot_work_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
         provider(base_url=url)
+
+
+def test_blanks_around_a_base_url_do_no_harm() -> None:
+    assert chat_request(base_url=" http://[::1]:8000/v1/\n").url == "http://[::1]:8000/v1/chat/completions"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"organization": "o\nx-evil: 1"}, {"project": "p\r"}, {"api_key_header": "content-type"}]
+)
+def test_a_header_that_cannot_be_sent_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        provider(**settings)
+
+
+def test_an_empty_key_is_no_key() -> None:
+    assert "authorization" not in chat_request(api_key="").headers
 
 
 def test_a_key_with_a_line_end_in_it_is_refused() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
 import pytest
 from structlog.testing import capture_logs
 
-from relayhub.plugins.host import FAILURES_BEFORE_MUTED, PluginHost
+from relayhub.plugins.host import PluginHost
+from relayhub.plugins.isolation import FAILURES_BEFORE_MUTED, Isolation
 from relayhub.plugins.loaded import PluginError, Source
 from relayhub.sdk import HubContext, Outcome, Usage, UsageRecord
 from relayhub.testing import FakeClock
@@ -109,6 +114,26 @@ FAULTS = {
         HEAD + "@hookimpl\ndef relayhub_register_providers():\n    return [1]\n",
         "not a ProviderType",
     ),
+    "a type offered twice": (
+        provider("x").replace('summary="x")]', 'summary="x")] * 2'),
+        "offers the provider type 'x' twice",
+    ),
+    "nothing returned": (
+        HEAD + "@hookimpl\ndef relayhub_register_providers():\n    pass\n",
+        "returned None; return a list of ProviderType",
+    ),
+    "a hook that is awaited": (
+        HEAD + "@hookimpl\nasync def relayhub_call_settled(record):\n    pass\n",
+        "write def instead of async def",
+    ),
+    "a lifespan without its decorator": (
+        HEAD + "@hookimpl\nasync def relayhub_lifespan(hub):\n    yield\n",
+        "put @asynccontextmanager between",
+    ),
+    "an unknown argument": (
+        HEAD + "@hookimpl\ndef relayhub_call_settled(row):\n    pass\n",
+        "Argument(s) {'row'}",
+    ),
     "a clash with a core field": (
         provider("x").replace("    model_config", "    proxy: str = ''\n    model_config"),
         "use proxy, which every provider entry has",
@@ -132,6 +157,62 @@ def test_a_plugin_that_fails_is_quarantined_and_the_others_work(tmp_path: Path, 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "not a folder" in load(tmp_path / "nowhere").quarantined[0].reason
+
+
+def test_a_plugin_that_was_left_out_is_named_when_it_is_missing() -> None:
+    assert PluginHost.load(disabled=["openai"]).why_missing("openai") == (
+        "the plugin openai is left out by plugins.disabled: [openai]"
+    )
+    assert PluginHost.load(allow=["demo"]).why_missing("openai") == "the plugin openai is not in plugins.allow"
+    assert PluginHost.load().why_missing("opnai") is None
+
+
+def test_a_broken_plugin_is_blamed_for_the_types_that_its_source_names(tmp_path: Path, write: Write) -> None:
+    write("vendor/__init__.py", "from .inner import nothing_of_this_name\n")
+    write("vendor/inner.py", provider("vendor-chat"))
+    host = load(tmp_path)
+    assert "cannot import name 'nothing_of_this_name'" in str(host.why_missing("vendor-chat"))
+    assert host.why_missing("vendor-image") is None
+
+
+def test_an_import_that_fails_leaves_nothing_behind(tmp_path: Path, write: Write) -> None:
+    write("half/__init__.py", "import relayhub_dropins.half.inner\n1 / 0\n")
+    write("half/inner.py", "")
+    load(tmp_path)
+    assert [name for name in sys.modules if name.startswith("relayhub_dropins.half")] == []
+
+
+def test_a_file_that_two_doors_lead_to_runs_once(tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = tmp_path / "runs"
+    write("twin.py", provider("twin") + f"with open({str(runs)!r}, 'a') as file:\n    file.write('x')\n")
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    host = PluginHost.load(dirs=[tmp_path, tmp_path / "link"], modules=["twin"])
+    assert runs.read_text() == "x"
+    twin = next(plugin for plugin in host.plugins if plugin.name == "twin")
+    assert sys.modules["relayhub_dropins.twin"] is twin.module
+
+
+def test_a_namesake_that_cannot_be_imported_stops_the_start_before_it_runs(tmp_path: Path, write: Write) -> None:
+    """It would otherwise be quarantined under the name of the plugin that works."""
+    write("a/acme.py", provider("acme"))
+    write("b/acme.py", f"open({str(tmp_path / 'imported')!r}, 'w').close()\n1 / 0\n")
+    with pytest.raises(PluginError, match=r"two plugins are called 'acme'.*a/acme\.py.*b/acme\.py"):
+        PluginHost.load(dirs=[tmp_path / "a", tmp_path / "b"])
+    assert not (tmp_path / "imported").exists()
+
+
+def test_the_order_of_plugins_is_fixed(tmp_path: Path, write: Write) -> None:
+    for name in ("zebra", "ape", "moth"):
+        write(f"{name}.py", provider(name))
+    for _ in range(2):
+        names = [plugin.name for plugin in load(tmp_path).plugins]
+        assert names == ["demo", "openai", "ape", "moth", "zebra"]
+
+
+def test_nothing_is_imported_before_it_is_loaded() -> None:
+    look = "import sys, relayhub.plugins.host; print([m for m in sys.modules if m.startswith('relayhub_')])"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_two_plugins_of_one_name_stop_the_start_naming_both(tmp_path: Path, write: Write) -> None:
@@ -200,6 +281,66 @@ def relayhub_lifespan(hub):
             pass
     module = next(plugin.module for plugin in host.plugins if plugin.name == "life")
     assert vars(module)["seen"] == ["in 9", "out"]
+
+
+BROKEN_LIVES = {
+    "at its begin": "        raise RuntimeError('boom')\n        yield\n",
+    "at its end": "        yield\n        raise RuntimeError('boom')\n",
+    "by leaving": "        raise SystemExit('boom')\n        yield\n",
+}
+
+
+@pytest.mark.parametrize("when", BROKEN_LIVES)
+async def test_a_lifespan_that_fails_does_not_stop_the_hub(tmp_path: Path, write: Write, when: str) -> None:
+    write(
+        "life.py",
+        HEAD
+        + "from contextlib import asynccontextmanager\n@hookimpl\ndef relayhub_lifespan(hub):\n"
+        + "    @asynccontextmanager\n    async def span():\n"
+        + BROKEN_LIVES[when]
+        + "    return span()\n",
+    )
+    entered = False
+    with capture_logs() as logs:
+        for span in load(tmp_path).lifespans(HubContext("9", FakeClock())):
+            async with span:
+                entered = True
+    assert entered
+    assert [(log["event"], log["plugin"], log["hook"]) for log in logs] == [
+        ("plugin.failed", "life", "relayhub_lifespan")
+    ]
+
+
+async def test_a_lifespan_that_never_begins_is_left_behind() -> None:
+    @asynccontextmanager
+    async def stuck() -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+    with capture_logs() as logs:
+        async with Isolation().lifespan("stuck", stuck(), limit_s=0.01):
+            pass
+    assert [log["event"] for log in logs] == ["plugin.failed"]
+
+
+async def test_what_the_hub_itself_raises_passes_a_lifespan() -> None:
+    @asynccontextmanager
+    async def quiet() -> AsyncIterator[None]:
+        try:
+            yield
+        except ZeroDivisionError:
+            pytest.fail("it is not the plugin's")
+
+    with pytest.raises(ZeroDivisionError):
+        async with Isolation().lifespan("quiet", quiet()):
+            raise ZeroDivisionError
+
+
+def test_a_lifespan_that_is_none_is_said(tmp_path: Path, write: Write) -> None:
+    write("life.py", HEAD + "@hookimpl\ndef relayhub_lifespan(hub):\n    return 7\n")
+    with capture_logs() as logs:
+        assert load(tmp_path).lifespans(HubContext("9", FakeClock())) == []
+    assert [log["event"] for log in logs] == ["plugin.failed"]
 
 
 def test_commands_of_plugins_are_added(tmp_path: Path, write: Write) -> None:
