@@ -11,24 +11,22 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from relayhub_demo.models import EMBEDDING
-from relayhub_demo.wire import Refusal, count_tokens, invalid, whole_number
+from relayhub_demo.wire import count_tokens, invalid, missing, model_of, one_of, whole_number
 
 DIMENSIONS = 256
 MOST_DIMENSIONS = 4096
+MOST_INPUTS = 2048
+FORMS = ("float", "base64")
 
 
 def answer(body: Mapping[str, object]) -> bytes:
     """Raises ``Refusal``."""
-    model = body.get("model")
-    if model != EMBEDDING:
-        raise Refusal(404, f"The model {model!r} does not exist.", code="model_not_found", param="model")
+    model = model_of(body, frozenset({EMBEDDING}))
     inputs = _inputs(body.get("input"))
     dimensions = whole_number(body, "dimensions", 1, MOST_DIMENSIONS) or DIMENSIONS
-    form = body.get("encoding_format") or "float"
-    if form not in ("float", "base64"):
-        raise invalid("encoding_format", f"Invalid value: {form!r}. Supported: float, base64.", "invalid_value")
+    form = one_of(body, "encoding_format", FORMS) or "float"
     data = [
-        {"object": "embedding", "index": index, "embedding": _written(vector(text, dimensions), str(form))}
+        {"object": "embedding", "index": index, "embedding": _written(vector(text, dimensions), form)}
         for index, text in enumerate(inputs)
     ]
     tokens = sum(count_tokens(text) for text in inputs)
@@ -38,6 +36,8 @@ def answer(body: Mapping[str, object]) -> bytes:
 
 def _inputs(value: object) -> list[str]:
     """A text, several, a token list, or several of those; a token list counts as its own text."""
+    if value is None:
+        raise missing("input")
     if isinstance(value, str):
         texts: list[object] = [value]
     elif isinstance(value, list) and value:
@@ -49,6 +49,8 @@ def _inputs(value: object) -> list[str]:
     ]
     if not shown or len(shown) != len(texts) or not all(shown):
         raise invalid("input", "'input' must be a text or token list that is not empty, or a list of them.")
+    if len(shown) > MOST_INPUTS:
+        raise invalid("input", f"Invalid 'input': at most {MOST_INPUTS} inputs are allowed.", "array_above_max_length")
     return shown
 
 

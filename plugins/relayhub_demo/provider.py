@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from relayhub.sdk import (
     Dialect,
+    Effect,
     HttpReply,
     HttpRequest,
     Operation,
     ProviderContext,
+    Steps,
     Transport,
     UpstreamError,
     decode_openai_error,
@@ -31,7 +36,8 @@ class DemoSettings(BaseModel):
 
 
 class DemoProvider:
-    """A :class:`relayhub.sdk.NativeProvider` and its own wire, and a :class:`relayhub.sdk.TransportProvider`."""
+    """A :class:`relayhub.sdk.NativeProvider` and its own wire, a :class:`relayhub.sdk.ModelLister`, and a
+    :class:`relayhub.sdk.TransportProvider`."""
 
     def __init__(self, settings: DemoSettings, context: ProviderContext) -> None:
         self._transport = MemoryTransport(context.clock, settings.slow_first_byte_s, settings.slow_chunk_s)
@@ -49,3 +55,9 @@ class DemoProvider:
 
     def error(self, reply: HttpReply) -> UpstreamError:
         return decode_openai_error(reply)
+
+    def list_models(self) -> Steps[Sequence[str]]:
+        reply = yield HttpRequest("GET", f"{BASE_URL}/models", {"accept": "application/json"}, effect=Effect.NONE)
+        if reply.status != 200:
+            raise decode_openai_error(reply)
+        return [str(model["id"]) for model in orjson.loads(reply.body)["data"]]
