@@ -92,12 +92,14 @@ class Keys:
         if not found:
             raise ClientError(ErrorKind.NOT_FOUND, f"There is no active key {name!r}.", code="key_not_found")
         async with self._engine.writing() as connection:
-            revision = await _next_revision(connection)
-            await connection.execute(
+            revoked = await connection.execute(
                 update(keys)
                 .where(keys.c.id == found[0].id, keys.c.revoked_at.is_(None))
-                .values(revoked_at=self._clock.now(), revision=revision)
+                .values(revoked_at=self._clock.now())
             )
+            if revoked.rowcount:
+                revision = await _next_revision(connection)
+                await connection.execute(update(keys).where(keys.c.id == found[0].id).values(revision=revision))
         return (await self._where(keys.c.id == found[0].id))[0]
 
     async def all(self) -> list[Key]:

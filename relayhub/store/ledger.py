@@ -55,7 +55,15 @@ class Ledger:
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
         about = storable(self._about.encode(new.about).decode())
-        return await self._writer.submit(OpenHold(new_hold_id(), new, about))
+        opening = OpenHold(new_hold_id(), new, about)
+        answer = self._writer.submit(opening)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            opening.abandoned = True
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self.release(opening.hold_id, None)  # granted, but the caller was cancelled before it woke up
+            raise
 
     def settle(self, hold_id: str, record: UsageRecord) -> asyncio.Future[Settled]:
         """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the

@@ -95,6 +95,8 @@ class Writer:
         self._closing = False
         self._failing: str | None = None
         self._pause_s = _FIRST_PAUSE_S
+        self._alone = 0
+        """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
         self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
         self._thread.start()
@@ -144,7 +146,7 @@ class Writer:
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._queue:
-                self._process(self._take())
+                self._process(self._take_batch())
                 continue
             self._wake.clear()
             if not self._queue and not self._stop.is_set():  # an item that came before the clear is seen here
@@ -152,7 +154,13 @@ class Writer:
         self._disconnect()
         self._refuse(self._take(len(self._queue)), refusals.unavailable("the store is closed"))
 
-    def _take(self, most: int = limits.MAX_LEDGER_BATCH) -> list[_Item[Any]]:
+    def _take_batch(self) -> list[_Item[Any]]:
+        if not self._alone:
+            return self._take(limits.MAX_LEDGER_BATCH)
+        self._alone -= 1
+        return self._take(1)
+
+    def _take(self, most: int) -> list[_Item[Any]]:
         queue = self._queue
         return [queue.popleft() for _ in range(min(len(queue), most))]
 
@@ -175,8 +183,8 @@ class Writer:
         """Something in this batch can never be written: find it, refuse it, and write the rest."""
         self._rollback()
         if len(items) > 1:
-            for item in items:
-                self._process([item])
+            self._queue.extendleft(reversed(items))
+            self._alone = len(items)
             return
         log.error("ledger.item_refused", intent=type(items[0].intent).__name__, exc_info=error)
         self._refuse(items, refusals.unrecordable(f"{type(error).__name__}: {error}"))

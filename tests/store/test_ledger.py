@@ -119,6 +119,25 @@ async def test_a_caller_that_leaves_before_its_hold_is_decided_holds_nothing(pat
         assert await books.store.ledger.check() == []
 
 
+async def test_a_caller_cancelled_between_the_answer_and_its_wake_up_holds_nothing(path: Path) -> None:
+    callers: list[asyncio.Task[str]] = []
+
+    def on_step(name: str) -> None:
+        if name == "after_acknowledge":
+            for caller in callers:
+                caller.cancel()
+
+    async with open_books(path, on_step=on_step) as books:
+        callers.append(asyncio.create_task(books.hold(400)))
+        with pytest.raises(asyncio.CancelledError):
+            await callers[0]
+        callers.clear()
+        async with asyncio.timeout(5):
+            while (await books.money())[2]:
+                await asyncio.sleep(0)
+        assert await books.store.ledger.check() == []
+
+
 async def test_a_revoked_or_expired_key_cannot_hold(path: Path) -> None:
     async with open_books(path) as books:
         await books.store.keys.revoke("key")
