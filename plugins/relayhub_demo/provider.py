@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from relayhub.sdk import (
     Dialect,
-    Effect,
     HttpReply,
     HttpRequest,
     Operation,
@@ -18,6 +16,7 @@ from relayhub.sdk import (
     Transport,
     UpstreamError,
     decode_openai_error,
+    list_openai_models,
 )
 from relayhub_demo.transport import MemoryTransport
 
@@ -57,7 +56,4 @@ class DemoProvider:
         return decode_openai_error(reply)
 
     def list_models(self) -> Steps[Sequence[str]]:
-        reply = yield HttpRequest("GET", f"{BASE_URL}/models", {"accept": "application/json"}, effect=Effect.NONE)
-        if reply.status != 200:
-            raise decode_openai_error(reply)
-        return [str(model["id"]) for model in orjson.loads(reply.body)["data"]]
+        return list_openai_models(f"{BASE_URL}/models", {})

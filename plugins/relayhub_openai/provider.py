@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-import orjson
-
 from relayhub.sdk import (
     Dialect,
-    Effect,
     HttpReply,
     HttpRequest,
     Operation,
@@ -17,7 +14,7 @@ from relayhub.sdk import (
     Steps,
     UpstreamError,
     decode_openai_error,
-    upstream_broke,
+    list_openai_models,
 )
 from relayhub_openai.settings import OpenAISettings
 
@@ -45,12 +42,7 @@ class OpenAIProvider:
         return decode_openai_error(reply)
 
     def list_models(self) -> Steps[Sequence[str]]:
-        """``GET /models`` once; compatible upstreams do not page."""
-        headers = {**self._headers, "accept": "application/json"}
-        reply = yield HttpRequest("GET", self._url("/models"), headers, effect=Effect.NONE)
-        if reply.status != 200:
-            raise decode_openai_error(reply)
-        return _model_ids(reply.body)
+        return list_openai_models(self._url("/models"), self._headers)
 
     def _url(self, path: str) -> str:
         return f"{self._settings.base_url}{path}{self._query}"
@@ -67,11 +59,3 @@ def _headers(settings: OpenAISettings) -> Mapping[str, str]:
     if settings.project:
         headers["openai-project"] = settings.project
     return headers
-
-
-def _model_ids(body: bytes) -> list[str]:
-    try:
-        listed = orjson.loads(body)["data"]
-        return [str(model["id"]) for model in listed]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise upstream_broke("its model list is not one", detail=repr(error)) from error

@@ -7,6 +7,7 @@ from relayhub.dialects.openai_chat.upstream_errors import retry_after as retry_a
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.hookspecs import HubContext, hookimpl
 from relayhub.sdk.lines import LineSplitter
+from relayhub.sdk.openai_compatible import list_openai_models
 from relayhub.sdk.provider import (
     SDK_VERSION,
     ChatProvider,
@@ -131,6 +132,7 @@ __all__ = [
     "UsageReported",
     "decode_openai_error",
     "hookimpl",
+    "list_openai_models",
     "read_upstream_error",
     "retry_after_s",
     "upstream_broke",

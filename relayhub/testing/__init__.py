@@ -15,17 +15,30 @@ from relayhub.testing.chat import ChatWireSuite
 from relayhub.testing.clock import FakeClock
 from relayhub.testing.embeddings import EmbeddingWireSuite
 from relayhub.testing.errors import ErrorCase, ErrorSuite
+from relayhub.testing.model_list import ModelListSuite
 from relayhub.testing.native import NativeSuite
 from relayhub.testing.registration import RegistrationSuite
+from relayhub.testing.requests import RequestSuite
 from relayhub.testing.transport import TransportSuite
+from relayhub.testing.upstream import Answer, Counters, Cut, Gate, Hang, Recorded, UpstreamSimulator, Wait
 
 __all__ = [
+    "Answer",
     "ChatWireSuite",
+    "Counters",
+    "Cut",
     "EmbeddingWireSuite",
     "ErrorCase",
     "ErrorSuite",
     "FakeClock",
+    "Gate",
+    "Hang",
+    "ModelListSuite",
     "NativeSuite",
+    "Recorded",
     "RegistrationSuite",
+    "RequestSuite",
     "TransportSuite",
+    "UpstreamSimulator",
+    "Wait",
 ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
-from urllib.parse import urlsplit
+from unittest import SkipTest
 
 from relayhub.sdk import (
     ChatEvent,
     ChatProvider,
+    ChatReader,
     ChatReply,
     ChatRequest,
     ChatWire,
     Dialect,
-    Effect,
     Ended,
     Finished,
     HttpReply,
@@ -27,7 +27,11 @@ from relayhub.sdk import (
     Usage,
     UsageReported,
 )
-from relayhub.testing.errors import ErrorSuite
+from relayhub.testing.errors import ErrorReader, ErrorSuite
+from relayhub.testing.requests import RequestSuite
+
+ENDLESS = 8 << 20
+"""Bytes without an end that a reader must not keep; the hub's own limit on a line is far lower."""
 
 
 def question(model: str, text: str = "Hello!", *, stream: bool = False) -> ChatRequest:
@@ -36,63 +40,59 @@ def question(model: str, text: str = "Hello!", *, stream: bool = False) -> ChatR
     return ChatRequest(dialect=Dialect.OPENAI_CHAT.value, model=model, messages=(message,), stream=stream)
 
 
-class ChatWireSuite(ErrorSuite):
+class ChatWireSuite(RequestSuite, ErrorSuite):
     """``reply_body`` and ``stream_body``: what the upstream answers to a small question, whole and streamed (recorded
-    from its documentation or a simulator). ``text`` and ``usage``: what is in both."""
+    from its documentation or a simulator). ``text`` and ``usage``: what is in both. ``stream_error_body``: a stream that
+    begins and then tells of an error, if the upstream can do that."""
 
     model: ClassVar[str] = "model-1"
     reply_body: ClassVar[bytes]
     stream_body: ClassVar[bytes]
     text: ClassVar[str]
     usage: ClassVar[Usage | None] = None
+    stream_error_body: ClassVar[bytes | None] = None
 
-    def wire(self) -> ChatWire:
+    def chat_wire(self) -> ChatWire:
         built = self.build()
         assert isinstance(built, ChatProvider), "implement chat()"
         return built.chat()
 
-    def read_error(self, reply: HttpReply) -> UpstreamError:
-        return self.wire().error(reply)
+    def paid_requests(self) -> list[HttpRequest]:
+        return [*super().paid_requests(), *(self.chat_request(stream=stream) for stream in (False, True))]
+
+    def error_readers(self) -> list[ErrorReader]:
+        return [*super().error_readers(), self.chat_wire().error]
+
+    def chat_request(self, *, stream: bool = False) -> HttpRequest:
+        return self.chat_wire().request(self.model, question(self.model, stream=stream))
 
     def reply(self) -> ChatReply:
-        return self.wire().reply(HttpReply(200, {"content-type": "application/json"}, self.reply_body))
+        return self.chat_wire().reply(HttpReply(200, {"content-type": "application/json"}, self.reply_body))
 
     def events(self, *pieces: bytes) -> list[ChatEvent]:
         """Everything that these reads and the end of the body give."""
-        reader = self.wire().reader()
-        found = [event for piece in pieces for event in reader.feed(piece)]
-        return [*found, *reader.close()]
+        reader = self.chat_wire().reader()
+        return [*_fed(reader, *pieces), *reader.close()]
 
-    def request(self, *, stream: bool = False) -> HttpRequest:
-        return self.wire().request(self.model, question(self.model, stream=stream))
-
-    def test_requests_go_to_an_absolute_url(self) -> None:
-        parts = urlsplit(self.request().url)
-        assert parts.scheme and parts.netloc, f"{self.request().url!r} is not an absolute URL"
-
-    def test_the_credential_is_in_a_header_and_not_in_the_url(self) -> None:
-        request = self.request()
-        for secret in self.secrets():
-            assert secret not in request.url, "URLs end up in logs: send the key in a header"
-            assert any(secret in value for value in request.headers.values()), "the key is sent nowhere"
-
-    def test_generations_are_marked_as_paid(self) -> None:
-        assert self.request().effect is Effect.PAID, "a generation costs money: effect=Effect.PAID"
+    def _usage(self) -> Usage:
+        if self.usage is None:
+            raise SkipTest("set `usage` to what reply_body and stream_body report")
+        return self.usage
 
     def test_what_the_user_said_is_in_the_request(self) -> None:
-        body = self.wire().request(self.model, question(self.model, "needle-in-the-request")).body
+        body = self.chat_wire().request(self.model, question(self.model, "needle-in-the-request")).body
         assert b"needle-in-the-request" in body, "the user's text is not in the request"
 
     def test_a_whole_answer_is_read(self) -> None:
         assert _text_of(self.reply()) == self.text, "reply() does not give the text that is in reply_body"
 
     def test_a_whole_answer_tells_its_usage(self) -> None:
-        assert self.usage is None or self.reply().usage == self.usage, "reply() does not give the usage in reply_body"
+        assert self.reply().usage == self._usage(), "reply() does not give the usage in reply_body"
 
     def test_an_unreadable_answer_is_an_upstream_error(self) -> None:
-        for body in (b"", b"{", b"[]", b"<html>"):
+        for body in (b"", b"{", b"[]", b"<html>", self.reply_body[:-1]):
             try:
-                self.wire().reply(HttpReply(200, {}, body))
+                self.chat_wire().reply(HttpReply(200, {}, body))
             except UpstreamError:
                 continue
             raise AssertionError(f"reply() took {body!r} for an answer: raise UpstreamError (see upstream_broke)")
@@ -105,7 +105,7 @@ class ChatWireSuite(ErrorSuite):
 
     def test_a_stream_tells_its_usage(self) -> None:
         reported = [event.usage for event in self.events(self.stream_body) if isinstance(event, UsageReported)]
-        assert self.usage is None or reported[-1:] == [self.usage], "the stream does not give the usage in stream_body"
+        assert reported[-1:] == [self._usage()], "the stream does not give the usage in stream_body"
 
     def test_every_choice_finishes_once(self) -> None:
         finished = [event.choice for event in self.events(self.stream_body) if isinstance(event, Finished)]
@@ -116,10 +116,22 @@ class ChatWireSuite(ErrorSuite):
         for cut in range(len(self.stream_body)):
             split = _merged(self.events(self.stream_body[:cut], self.stream_body[cut:]))
             assert split == whole, f"a read that ends after byte {cut} changes the events: keep what is incomplete"
+        single = _merged(self.events(*(bytes([byte]) for byte in self.stream_body)))
+        assert single == whole, "single bytes change the events: keep what is incomplete"
+
+    def test_answers_that_come_at_once_do_not_mix(self) -> None:
+        wire = self.chat_wire()
+        first, second = wire.reader(), wire.reader()
+        half = len(self.stream_body) // 2
+        seen = _fed(first, self.stream_body[:half])
+        other = [*_fed(second, self.stream_body), *second.close()]
+        seen += [*_fed(first, self.stream_body[half:]), *first.close()]
+        alone = self.events(self.stream_body[:half], self.stream_body[half:]), self.events(self.stream_body)
+        assert (seen, other) == alone, "reader() must return a new reader, sharing nothing with the others"
 
     def test_a_truncated_stream_is_never_a_normal_end(self) -> None:
         for cut in range(1, len(self.stream_body)):
-            reader = self.wire().reader()
+            reader = self.chat_wire().reader()
             try:
                 seen = list(reader.feed(self.stream_body[:cut]))
                 seen += reader.close()
@@ -127,6 +139,30 @@ class ChatWireSuite(ErrorSuite):
                 continue
             complete = any(isinstance(event, Ended | Finished) for event in seen)
             assert complete, f"the stream was cut after byte {cut}, and close() did not raise UpstreamError"
+
+    def test_an_error_in_a_stream_is_raised(self) -> None:
+        body = self.stream_error_body
+        if body is None:
+            raise SkipTest("set `stream_error_body` if the upstream can tell of an error in a stream")
+        try:
+            self.chat_wire().reader().feed(body)
+        except UpstreamError as error:
+            assert error.delivered, "the answer had begun: delivered=True, or it could be sent twice"
+            return
+        raise AssertionError("feed() read stream_error_body like an answer: raise UpstreamError")
+
+    def test_a_stream_without_an_end_is_given_up(self) -> None:
+        reader = self.chat_wire().reader()
+        try:
+            for _ in range(ENDLESS >> 16):
+                reader.feed(b"x" * (1 << 16))
+        except UpstreamError:
+            return
+        raise AssertionError("the reader keeps a line without an end: bound it (see LineSplitter and SseReader)")
+
+
+def _fed(reader: ChatReader, *pieces: bytes) -> list[ChatEvent]:
+    return [event for piece in pieces for event in reader.feed(piece)]
 
 
 def _text_of(reply: ChatReply) -> str:

@@ -24,6 +24,7 @@ class TestAcme(RegistrationSuite, ChatWireSuite, EmbeddingWireSuite):
     error_body = '{"problem": "{message}"}'
     reply_body = json.dumps({"machine": "parrot", "says": "Hello, 世界!", "heard": 4, "spoken": 3}).encode()
     stream_body = b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in LINES)
+    stream_error_body = b'{"machine": "parrot"}\n{"says": "Hel"}\n{"problem": "the machine is broken"}\n'
     text = "Hello, 世界!"
     usage = Usage(input_tokens=4, output_tokens=3)
     embedding_body = b'{"machine": "compass", "places": [[1, 0], [0.5, -0.25]], "heard": 2}'

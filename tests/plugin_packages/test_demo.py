@@ -8,17 +8,29 @@ from contextlib import aclosing
 import pytest
 
 import relayhub_demo
-from relayhub.sdk import Deadlines, Dialect, ErrorKind, HttpReply, Operation, ProviderContext, UpstreamError
-from relayhub.testing import FakeClock, NativeSuite, RegistrationSuite, TransportSuite
+from relayhub.sdk import (
+    Deadlines,
+    Dialect,
+    ErrorKind,
+    HttpReply,
+    HttpRequest,
+    Operation,
+    ProviderContext,
+    UpstreamError,
+)
+from relayhub.testing import FakeClock, ModelListSuite, NativeSuite, RegistrationSuite, TransportSuite
 from relayhub_demo.models import DEMO_MODELS
-from relayhub_demo.provider import DemoProvider, DemoSettings
+from relayhub_demo.provider import BASE_URL, DemoProvider, DemoSettings
+from relayhub_demo.transport import respond
 
 
-class TestDemo(RegistrationSuite, NativeSuite, TransportSuite):
+class TestDemo(RegistrationSuite, NativeSuite, TransportSuite, ModelListSuite):
     provider_type = relayhub_demo.DEMO
     package = relayhub_demo
     chat_model = "demo-chat"
     served = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+    list_bodies = (respond(HttpRequest("GET", f"{BASE_URL}/models")).pieces[0],)
+    listed = tuple(DEMO_MODELS)
 
 
 PATIENT = Deadlines()

@@ -4,17 +4,19 @@ import pytest
 from pydantic import ValidationError
 
 import relayhub_openai
-from relayhub.sdk import Dialect, HttpReply, HttpRequest, Operation, ProviderContext, UpstreamError
-from relayhub.testing import FakeClock, NativeSuite, RegistrationSuite
+from relayhub.sdk import Dialect, HttpRequest, Operation, ProviderContext
+from relayhub.testing import FakeClock, ModelListSuite, NativeSuite, RegistrationSuite
 from relayhub_openai.provider import OpenAIProvider
 from relayhub_openai.settings import OpenAISettings
 
 
-class TestOpenAI(RegistrationSuite, NativeSuite):
+class TestOpenAI(RegistrationSuite, NativeSuite, ModelListSuite):
     provider_type = relayhub_openai.OPENAI
     package = relayhub_openai
     settings = {"base_url": "https://api.example.com/v1/", "api_key": "sk-canary-openai-0123456789"}
     served = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+    list_bodies = (b'{"object":"list","data":[{"id":"b","object":"model"},{"id":"a"}]}',)
+    listed = ("b", "a")
 
 
 def provider(**settings: object) -> OpenAIProvider:
@@ -90,18 +92,6 @@ def test_a_key_with_a_line_end_in_it_is_refused() -> None:
     assert "x-evil" not in str(caught.value)
 
 
-def test_models_are_listed_in_one_request() -> None:
-    steps = provider(api_key="k").list_models()
-    request = next(steps)
-    assert (request.method, request.url) == ("GET", "https://api.openai.com/v1/models")
-    with pytest.raises(StopIteration) as done:
-        steps.send(HttpReply(200, {}, b'{"object":"list","data":[{"id":"b"},{"id":"a"}]}'))
-    assert done.value.value == ["b", "a"]
-
-
-@pytest.mark.parametrize("reply", [HttpReply(200, {}, b"<html>"), HttpReply(200, {}, b"[]"), HttpReply(401, {}, b"{}")])
-def test_a_model_list_that_is_none_is_an_upstream_error(reply: HttpReply) -> None:
-    steps = provider().list_models()
-    next(steps)
-    with pytest.raises(UpstreamError):
-        steps.send(reply)
+def test_models_are_listed_where_chat_is() -> None:
+    request = next(provider(base_url="https://x/v1", api_key="k", query={"api-version": "1"}).list_models())
+    assert (request.method, request.url) == ("GET", "https://x/v1/models?api-version=1")

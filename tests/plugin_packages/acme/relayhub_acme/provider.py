@@ -15,11 +15,11 @@ from relayhub.sdk import (
     EmbeddingReply,
     EmbeddingRequest,
     Ended,
-    ErrorKind,
     Finished,
     FinishReason,
     HttpReply,
     HttpRequest,
+    LineSplitter,
     Message,
     ProviderContext,
     Role,
@@ -29,6 +29,7 @@ from relayhub.sdk import (
     UpstreamError,
     Usage,
     UsageReported,
+    read_upstream_error,
     upstream_broke,
 )
 
@@ -80,31 +81,10 @@ def _usage(value: dict[str, object]) -> Usage:
 def acme_error(reply: HttpReply, key: str) -> UpstreamError:
     """``{"problem": "…"}`` with the usual statuses."""
     try:
-        text = str(json.loads(reply.body)["problem"]).replace(key, "***")
+        said = str(json.loads(reply.body)["problem"])
     except (ValueError, KeyError, TypeError):
-        text = "no reason was given"
-    match reply.status:
-        case 400 | 404 | 422:
-            kind, code, retryable, delivered = ErrorKind.UPSTREAM_REJECTED, "acme_refused", False, False
-        case 401 | 403:
-            kind, code, retryable, delivered = ErrorKind.UPSTREAM_FAILED, "upstream_credentials", True, False
-            text = "The upstream does not accept the server's key."
-        case 429:
-            kind, code, retryable, delivered = ErrorKind.UPSTREAM_RATE_LIMITED, "acme_busy", True, False
-        case 503:
-            kind, code, retryable, delivered = ErrorKind.UPSTREAM_OVERLOADED, "acme_busy", True, False
-        case _:
-            kind, code, retryable, delivered = ErrorKind.UPSTREAM_FAILED, "acme_failed", False, True
-    wait = reply.headers.get("retry-after")
-    return UpstreamError(
-        kind,
-        text,
-        code=code,
-        retryable=retryable,
-        delivered=delivered,
-        status=reply.status,
-        retry_after_s=float(wait) if wait else None,
-    )
+        said = ""
+    return read_upstream_error(reply, said, secrets=[key])
 
 
 class AcmeChat:
@@ -139,12 +119,11 @@ class AcmeReader:
     """JSON lines: ``{"machine": …}``, any number of ``{"says": …}``, then ``{"over": true, "heard": …, "spoken": …}``."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._lines = LineSplitter()
         self._over = False
 
     def feed(self, data: bytes) -> Sequence[ChatEvent]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [event for line in lines if line.strip() for event in self._line(line)]
+        return [event for line in self._lines.feed(data) for event in self._line(line)]
 
     def _line(self, line: bytes) -> Iterator[ChatEvent]:
         value = _read(line)
