@@ -15,8 +15,14 @@ from relayhub.accounts.admission import Admission
 from relayhub.accounts.keyring import KeyRing
 from relayhub.accounts.pricing import Price
 from relayhub.config import Config, ConfigError, Model, Problem, ProviderConfig
+from relayhub.dialects.anthropic_messages import AnthropicMessages
+from relayhub.dialects.gemini_embeddings import GeminiEmbeddings
+from relayhub.dialects.gemini_generate import GeminiGenerate
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_embeddings import OpenAIEmbeddings
+from relayhub.dialects.openai_responses import OpenAIResponses
+from relayhub.gateway.conversation import Conversations
+from relayhub.gateway.counting import Counting
 from relayhub.gateway.lanes import Codecs
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.pipeline import Pipeline
@@ -30,9 +36,10 @@ from relayhub.sdk.provider import ProviderContext, TransportProvider
 from relayhub.sdk.transport import Transport
 from relayhub.store.steps import no_step
 from relayhub.store.store import Store
-from relayhub.types.call import Operation
+from relayhub.types.call import Dialect, Operation
 from relayhub.types.http import Deadlines
 from relayhub.upstream.client import HttpTransport, NetworkOptions
+from relayhub.upstream.media import MediaFetcher, MediaLimits
 from relayhub.web.application import build_application, build_runner
 from relayhub.web.context import WebContext
 from relayhub.web.listener import listen, stop_listening
@@ -89,11 +96,21 @@ async def open_hub(
         for lifespan in plugins.lifespans(HubContext(__version__, clock)):
             await stack.enter_async_context(lifespan)
         catalog = build_catalog(config, providers, created=int(clock.now()))
-        codecs = Codecs(OpenAIChat(), OpenAIEmbeddings())
+        codecs = build_codecs()
+        conversations = Conversations(store.kept_turns, build_fetcher(config), clock)
         open_calls = OpenCalls()
-        pipeline = Pipeline(catalog, codecs, Admission(store.ledger), open_calls, clock, config.quota.bytes_per_token)
+        pipeline = Pipeline(
+            catalog,
+            codecs,
+            Admission(store.ledger),
+            open_calls,
+            clock,
+            config.quota.bytes_per_token,
+            conversations,
+        )
+        counting = Counting(catalog, codecs, conversations)
         context = WebContext(
-            config.server, keyring, catalog, codecs, pipeline, store, clock, config.server.trusted_proxies
+            config.server, keyring, catalog, codecs, pipeline, counting, store, clock, config.server.trusted_proxies
         )
         runner = build_runner(build_application(context))
         await runner.setup()
@@ -110,6 +127,28 @@ def _run_beside(stack: AsyncExitStack, work: Coroutine[object, object, None]) ->
         await asyncio.gather(task, return_exceptions=True)
 
     stack.push_async_callback(stop)
+
+
+def build_codecs() -> Codecs:
+    """Every dialect that clients may speak."""
+    return Codecs(
+        chat={
+            Dialect.OPENAI_CHAT: OpenAIChat(),
+            Dialect.OPENAI_RESPONSES: OpenAIResponses(),
+            Dialect.ANTHROPIC_MESSAGES: AnthropicMessages(),
+            Dialect.GEMINI_GENERATE: GeminiGenerate(),
+        },
+        embeddings={
+            Dialect.OPENAI_EMBEDDINGS: OpenAIEmbeddings(),
+            Dialect.GEMINI_EMBEDDINGS: GeminiEmbeddings(),
+        },
+    )
+
+
+def build_fetcher(config: Config) -> MediaFetcher:
+    """The way to media that requests link to."""
+    media = config.media
+    return MediaFetcher(MediaLimits(media.max_size, media.timeout_s, frozenset(media.private_hosts)), USER_AGENT)
 
 
 def build_providers(config: Config, plugins: PluginHost, clock: Clock) -> dict[str, Provider]:
@@ -175,6 +214,7 @@ def _model_spec(model: Model, provider: Provider, fallback_output_tokens: int) -
             upstream_model=model.upstream,
             price=price_of(model),
             max_output_tokens=settings.max_output_tokens or fallback_output_tokens,
+            image_form=settings.image_form,
         ),
         aliases=tuple(settings.aliases),
         operations=frozenset(Operation(operation) for operation in settings.operations),

@@ -10,6 +10,7 @@ from relayhub.sdk import (
     Dialect,
     HttpReply,
     HttpRequest,
+    NativeCall,
     Operation,
     ProviderContext,
     Steps,
@@ -47,10 +48,10 @@ class DemoProvider:
     def native(self, dialect: Dialect) -> DemoProvider | None:
         return self if dialect in DIALECTS else None
 
-    def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
-        accept = "text/event-stream" if stream else "application/json"
+    def request(self, call: NativeCall) -> HttpRequest:
+        accept = "text/event-stream" if call.stream else "application/json"
         headers = {"accept": accept, "content-type": "application/json"}
-        return HttpRequest("POST", BASE_URL + PATHS[operation], headers, body)
+        return HttpRequest("POST", BASE_URL + PATHS[call.operation], headers, call.body)
 
     def error(self, reply: HttpReply) -> UpstreamError:
         return decode_openai_error(reply)

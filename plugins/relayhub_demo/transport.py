@@ -84,12 +84,13 @@ async def wait(clock: Clock, seconds: float, limit_s: float, ends_at: float) -> 
 
 def respond(request: HttpRequest) -> Answer:
     """What the pretended server answers."""
+    body = request.body if isinstance(request.body, bytes) else b""
     try:
         match request.method, urlsplit(request.url).path:
             case "POST", "/v1/chat/completions":
-                return _chat(read_json(request.body))
+                return _chat(read_json(body))
             case "POST", "/v1/embeddings":
-                return Answer(200, JSON, [embeddings.answer(read_json(request.body))])
+                return Answer(200, JSON, [embeddings.answer(read_json(body))])
             case "GET", "/v1/models":
                 return Answer(200, JSON, [_models()])
             case method, path:

@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from relayhub.sdk import (
+    ChatWire,
     Dialect,
+    Effect,
     HttpReply,
     HttpRequest,
+    NativeCall,
+    NativeChatWire,
+    OpenAIChat,
+    OpenAIResponses,
     Operation,
     ProviderContext,
     Steps,
@@ -18,34 +24,68 @@ from relayhub.sdk import (
 )
 from relayhub_openai.settings import OpenAISettings
 
-PATHS = {Operation.CHAT: "/chat/completions", Operation.EMBEDDINGS: "/embeddings"}
-DIALECTS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_EMBEDDINGS})
+PATHS: Mapping[Dialect, Mapping[Operation, str]] = {
+    Dialect.OPENAI_CHAT: {Operation.CHAT: "/chat/completions"},
+    Dialect.OPENAI_RESPONSES: {Operation.CHAT: "/responses", Operation.COUNT_TOKENS: "/responses/input_tokens"},
+    Dialect.OPENAI_EMBEDDINGS: {Operation.EMBEDDINGS: "/embeddings"},
+    Dialect.OPENAI_COMPLETIONS: {Operation.COMPLETIONS: "/completions"},
+    Dialect.OPENAI_MODERATIONS: {Operation.MODERATIONS: "/moderations"},
+    Dialect.JINA_RERANK: {Operation.RERANK: "/rerank"},
+    Dialect.OPENAI_AUDIO: {
+        Operation.TRANSCRIPTION: "/audio/transcriptions",
+        Operation.TRANSLATION: "/audio/translations",
+    },
+}
+
+_ACCEPT = {Operation.TRANSCRIPTION: "*/*", Operation.TRANSLATION: "*/*"}
+"""Where an answer may be plain text; everything else is JSON."""
 
 
 class OpenAIProvider:
-    """A :class:`relayhub.sdk.NativeProvider` and its own wire, and a :class:`relayhub.sdk.ModelLister`."""
+    """A :class:`relayhub.sdk.NativeProvider`, a :class:`relayhub.sdk.ChatProvider` for clients of other dialects, and a
+    :class:`relayhub.sdk.ModelLister`."""
 
     def __init__(self, settings: OpenAISettings, _context: ProviderContext) -> None:
         self._settings = settings
         self._query = f"?{urlencode(settings.query)}" if settings.query else ""
         self._headers = _headers(settings)
 
-    def native(self, dialect: Dialect) -> OpenAIProvider | None:
-        return self if dialect in DIALECTS else None
+    def native(self, dialect: Dialect) -> OpenAIWire | None:
+        if dialect not in PATHS or (dialect is Dialect.OPENAI_RESPONSES and not self._settings.serves_responses):
+            return None
+        return self._wire(dialect)
 
-    def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
-        accept = "text/event-stream" if stream else "application/json"
-        headers = {**self._headers, "accept": accept, "content-type": "application/json"}
-        return HttpRequest("POST", self._url(PATHS[operation]), headers, body)
+    def chat(self) -> ChatWire:
+        if self._settings.translate_to == "responses":
+            return NativeChatWire(self._wire(Dialect.OPENAI_RESPONSES), OpenAIResponses())
+        return NativeChatWire(self._wire(Dialect.OPENAI_CHAT), OpenAIChat())
+
+    def list_models(self) -> Steps[Sequence[str]]:
+        return list_openai_models(f"{self._settings.base_url}/models{self._query}", self._headers)
+
+    def _wire(self, dialect: Dialect) -> OpenAIWire:
+        return OpenAIWire(self._settings.base_url, self._query, self._headers, PATHS[dialect])
+
+
+class OpenAIWire:
+    """A :class:`relayhub.sdk.NativeWire` for the endpoints of one dialect."""
+
+    def __init__(self, base_url: str, query: str, headers: Mapping[str, str], paths: Mapping[Operation, str]) -> None:
+        self._base_url = base_url
+        self._query = query
+        self._headers = headers
+        self._paths = paths
+
+    def request(self, call: NativeCall) -> HttpRequest:
+        content_type = call.headers.get("content-type", "application/json")
+        accept = "text/event-stream" if call.stream else _ACCEPT.get(call.operation, "application/json")
+        headers = {**self._headers, "accept": accept, "content-type": content_type}
+        effect = Effect.NONE if call.operation is Operation.COUNT_TOKENS else Effect.PAID
+        url = f"{self._base_url}{self._paths[call.operation]}{self._query}"
+        return HttpRequest("POST", url, headers, call.body, effect)
 
     def error(self, reply: HttpReply) -> UpstreamError:
         return decode_openai_error(reply)
-
-    def list_models(self) -> Steps[Sequence[str]]:
-        return list_openai_models(self._url("/models"), self._headers)
-
-    def _url(self, path: str) -> str:
-        return f"{self._settings.base_url}{path}{self._query}"
 
 
 def _headers(settings: OpenAISettings) -> Mapping[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from relayhub.sdk import BaseUrl, HeaderText, KeyHeader, UpstreamKey
+
+OPENAI_HOST = "api.openai.com"
 
 ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
-TAKEN_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"})
 
 
 class OpenAISettings(BaseModel):
@@ -15,62 +19,41 @@ class OpenAISettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    base_url: str = Field(
+    base_url: BaseUrl = Field(
         "https://api.openai.com/v1", description="Where the API is, with its version: …/v1, no endpoint."
     )
-    api_key: SecretStr | None = Field(None, description="The upstream's key; a local server may need none.")
-    api_key_header: str = Field(
+    api_key: UpstreamKey | None = Field(None, description="The upstream's key; a local server may need none.")
+    api_key_header: KeyHeader = Field(
         "authorization",
         pattern=r"^[a-z0-9-]+$",
         description="Header that carries the key: authorization (as Bearer), or another one, such as api-key.",
     )
-    organization: str | None = Field(None, description="Sent as OpenAI-Organization.")
-    project: str | None = Field(None, description="Sent as OpenAI-Project.")
+    organization: HeaderText | None = Field(None, description="Sent as OpenAI-Organization.")
+    project: HeaderText | None = Field(None, description="Sent as OpenAI-Project.")
+    responses: bool | None = Field(
+        None, description="Whether the upstream serves /responses itself; default: only OpenAI's own address does."
+    )
+    translate_to: Literal["chat", "responses"] = Field(
+        "chat",
+        description="Which of its APIs clients of other dialects are translated to; some models take tools only in one.",
+    )
     query: dict[str, str] = Field({}, description="Added to every URL, such as api-version for Azure.")
+
+    @property
+    def serves_responses(self) -> bool:
+        if self.responses is not None:
+            return self.responses
+        return urlsplit(self.base_url).hostname == OPENAI_HOST or self.translate_to == "responses"
 
     @field_validator("base_url")
     @classmethod
-    def _plain_url(cls, value: str) -> str:
-        url = value.strip().rstrip("/")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or not _usable_port(parts.netloc):
-            raise ValueError("it must be a URL such as https://api.example.com/v1")
-        if parts.username is not None or parts.password is not None or "?" in url or "#" in url:
-            raise ValueError("it must have no credentials, query or fragment; see api_key and query")
-        if not _is_header_text(url) or " " in url:
-            raise ValueError("it has characters that cannot be in a URL; percent-encode them")
-        if url.endswith(ENDPOINTS):
+    def _no_endpoint(cls, value: str) -> str:
+        if value.endswith(ENDPOINTS):
             raise ValueError("it must end before the endpoint, such as https://api.example.com/v1")
-        return url
-
-    @field_validator("api_key_header")
-    @classmethod
-    def _free_header(cls, value: str) -> str:
-        if value in TAKEN_HEADERS:
-            raise ValueError("this header carries something else; a key cannot be in it")
         return value
 
-    @field_validator("api_key")
+    @field_validator("api_key", mode="before")
     @classmethod
-    def _usable_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_header_text(value.get_secret_value()):
-            raise ValueError("it has characters that cannot be in a key (a line end, perhaps)")
-        return value if value is not None and value.get_secret_value() else None
-
-    @field_validator("organization", "project")
-    @classmethod
-    def _usable_header(cls, value: str | None) -> str | None:
-        if value is not None and not _is_header_text(value):
-            raise ValueError("it has characters that cannot be in a header (a line end, perhaps)")
-        return value
-
-
-def _is_header_text(value: str) -> bool:
-    return value.isascii() and value.isprintable()
-
-
-def _usable_port(netloc: str) -> bool:
-    try:
-        return urlsplit(f"//{netloc}").port != 0
-    except ValueError:
-        return False
+    def _empty_key(cls, value: object) -> object:
+        """An empty variable in the environment means: no key."""
+        return None if value == "" else value

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from relayhub.config.schema import (
     LoggingConfig,
+    MediaConfig,
     ModelConfig,
     PluginsConfig,
     PriceConfig,
@@ -67,6 +68,7 @@ class Config:
     server: ServerConfig
     store: StoreConfig
     quota: QuotaConfig
+    media: MediaConfig
     logging: LoggingConfig
     plugins: PluginsConfig
     providers: Mapping[str, ProviderConfig]

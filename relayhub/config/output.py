@@ -25,6 +25,7 @@ def effective(config: Config) -> JsonObject:
         "server": config.server,
         "store": config.store,
         "quota": config.quota,
+        "media": config.media,
         "logging": config.logging,
         "plugins": config.plugins,
     }

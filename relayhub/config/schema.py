@@ -27,11 +27,14 @@ from relayhub.config.values import (
     UnitsPerUsd,
     refuse,
 )
-from relayhub.types.call import Operation
+from relayhub.types.chat import ImageForm
 from relayhub.types.http import Deadlines
 from relayhub.types.money import NANO_PER_USD
 
 _DEADLINES = Deadlines()
+
+ModelOperation = Literal["chat", "embeddings", "completions", "moderations", "rerank", "transcription", "translation"]
+"""What can be said of a model: every operation but counting, which whoever chats serves too."""
 
 
 class Section(BaseModel):
@@ -92,6 +95,16 @@ class QuotaConfig(Section):
     bytes_per_token: Count = Field(3, description="Assumed for the hold: bytes of request per input token.")
 
 
+class MediaConfig(Section):
+    """For upstreams that take no links: the hub then fetches what a client's request links to."""
+
+    max_size: Size = Field(20 << 20, description="Largest file that is fetched, in bytes or as 20MiB.")
+    timeout_s: Seconds = Field(15, description="How long fetching one file may take.")
+    private_hosts: tuple[str, ...] = Field(
+        (), description="Host names that may have private addresses, such as an own file server."
+    )
+
+
 class LoggingConfig(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
     format: Literal["auto", "pretty", "json"] = Field("auto", description="auto: pretty on a terminal, else JSON.")
@@ -141,9 +154,13 @@ class ModelDefaults(Section):
     price: PriceConfig | None = Field(None, description="What it costs here, in USD, as quoted strings.")
     free: bool = Field(False, description="Really costs nothing; said instead of a price.")
     public: bool = Field(True, description="Listed for clients without a key.")
-    operations: tuple[Operation, ...] = Field((Operation.CHAT,), min_length=1, description="What it serves.")
+    operations: tuple[ModelOperation, ...] = Field(("chat",), min_length=1, description="What it serves.")
     max_output_tokens: Count | None = Field(
         None, description="Its own limit, assumed for the hold where the client sets none."
+    )
+    image_form: ImageForm = Field(
+        ImageForm.INLINE,
+        description="Images in answers to Gemini clients: inline (inlineData), text (bare base64 in a text part) or both.",
     )
 
 
@@ -205,6 +222,7 @@ class ConfigFile(Section):
     server: ServerConfig = Field(ServerConfig(), description="Where and how to listen.")
     store: StoreConfig = Field(default_factory=StoreConfig, description="Where keys, ledger and usage are kept.")
     quota: QuotaConfig = Field(QuotaConfig(), description="Units and estimates.")
+    media: MediaConfig = Field(MediaConfig(), description="Fetching media that requests link to.")
     logging: LoggingConfig = Field(LoggingConfig(), description="What is logged, and how.")
     plugins: PluginsConfig = Field(PluginsConfig(), description="Plugins beside the installed ones.")
     providers: dict[str, ProviderEntry] = Field({}, description="The upstreams.")

@@ -13,6 +13,7 @@ from relayhub.config.providers import ProviderCheck, Types, WhyMissing, is_disab
 from relayhub.config.schema import (
     ConfigFile,
     LoggingConfig,
+    MediaConfig,
     PluginsConfig,
     QuotaConfig,
     ServerConfig,
@@ -27,6 +28,7 @@ _HOMES = {
         ("server", ServerConfig),
         ("store", StoreConfig),
         ("quota", QuotaConfig),
+        ("media", MediaConfig),
         ("logging", LoggingConfig),
         ("plugins", PluginsConfig),
     )
@@ -51,7 +53,7 @@ def validate(root: Node, folder: Path, known: Iterable[Problem], types: Types, w
     if problems or file is None:
         raise ConfigError(_shown(problem, _secrets(root, hidden=False) | check.secrets) for problem in problems)
     built: dict[str, ProviderConfig] = {name: provider for name, provider in providers.items() if provider is not None}
-    return Config(file.server, file.store, file.quota, file.logging, file.plugins, built, disabled)
+    return Config(file.server, file.store, file.quota, file.media, file.logging, file.plugins, built, disabled)
 
 
 def _entries(root: Node, checker: Checker) -> dict[str, Node]:

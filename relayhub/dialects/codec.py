@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
-from relayhub.types.chat import ChatEvent, ChatReply, ChatRequest
-from relayhub.types.errors import RelayhubError, UpstreamError
-from relayhub.types.http import HttpReply
+from relayhub.types.chat import ChatEvent, ChatReply, ChatRequest, ImageForm
+from relayhub.types.errors import RelayhubError
 from relayhub.types.usage import Usage
+
+
+class Framing(StrEnum):
+    """How a streamed answer is cut into pieces."""
+
+    SSE = "sse"
+    ARRAY = "array"
+    """One JSON array that grows, element by element (Gemini without ``alt=sse``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """The few fields of a request that relaying it needs, read without decoding the rest.
 
-    ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is.
+    ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model
+    and the wish for a stream stand in the path, they come from there.
     """
 
     model: str
@@ -25,6 +34,40 @@ class Envelope:
     output_cap: int | None
     choices: int
     user: str | None
+    framing: Framing = Framing.SSE
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """How the client wants to see its answer.
+
+    ``model``: the public name that it sees; ``upstream_model``: the upstream's. ``call_id`` and ``created`` (unix
+    seconds): for ids and times that the upstream's dialect has no field for. ``input_estimate``: tokens of the request,
+    for dialects that announce them before the upstream has counted. ``request``: as decoded; ``None`` in the byte lane.
+    """
+
+    envelope: Envelope
+    model: str
+    upstream_model: str
+    call_id: str = ""
+    created: int = 0
+    input_estimate: int = 0
+    image_form: ImageForm = ImageForm.INLINE
+    request: ChatRequest | None = None
+
+    @property
+    def rename_to(self) -> str | None:
+        """The byte lane's other name for the model; ``None`` where both are the same."""
+        return None if self.model == self.upstream_model else self.model
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRequest:
+    """A body for an upstream. ``dropped``: fields that the dialect cannot say and that do not change the meaning, by the
+    names the client knows them under, each once."""
+
+    body: bytes
+    dropped: tuple[str, ...] = ()
 
 
 class StreamDecoder(Protocol):
@@ -78,27 +121,39 @@ class NativeStream(Protocol):
 
 
 class ChatDialect(Protocol):
-    """A chat dialect, both sides."""
+    """A chat dialect as the hub uses it: towards clients, and for bytes that pass through.
+
+    Its other half, towards upstreams, is used by wires: ``encode_request(request, *, model, …) -> EncodedRequest``,
+    ``decode_reply``, ``stream_decoder`` and ``decode_error(reply) -> UpstreamError``; each codec says what it takes.
+    """
 
     name: str
+    keep_alive: bytes | None
+    """What may be sent while there is nothing to say; ``None`` where clients break on it."""
 
-    # the client's side
-    def envelope(self, body: bytes) -> Envelope: ...
-    def decode_request(self, body: bytes) -> ChatRequest: ...
-    def encode_reply(self, reply: ChatReply) -> bytes: ...
-    def stream_encoder(self, *, model: str, include_usage: bool) -> StreamEncoder: ...
-    def encode_error_event(self, error: RelayhubError, request_id: str) -> bytes: ...
+    def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
+        """``model`` and ``framing`` (``None``: not streamed) only where the dialect has them in the path. Raises
+        ``ClientError``."""
+        ...
 
-    # the upstream's side
-    def encode_request(self, request: ChatRequest, *, model: str) -> bytes: ...
-    def decode_reply(self, body: bytes) -> ChatReply: ...
-    def stream_decoder(self) -> StreamDecoder: ...
-    def decode_error(self, reply: HttpReply) -> UpstreamError: ...
+    def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
+        """Raises ``ClientError`` naming the field."""
+        ...
+
+    def encode_reply(self, reply: ChatReply, view: ClientView) -> bytes: ...
+    def stream_encoder(self, view: ClientView) -> StreamEncoder: ...
+    def encode_error_event(self, error: RelayhubError, request_id: str, envelope: Envelope) -> bytes:
+        """The error of an answer whose head has been sent; nothing comes after it."""
+        ...
 
     # the byte lane
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
         """The client's body with the upstream's model name and usage asked for; everything else stays as it is."""
         ...
 
-    def native_reply(self, body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]: ...
-    def native_stream(self, *, rename_to: str | None, include_usage: bool) -> NativeStream: ...
+    def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]: ...
+    def native_stream(self, view: ClientView) -> NativeStream: ...
+
+    # reading answers of the same dialect
+    def decode_reply(self, body: bytes) -> ChatReply: ...
+    def stream_decoder(self) -> StreamDecoder: ...

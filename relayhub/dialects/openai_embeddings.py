@@ -7,13 +7,13 @@ from typing import Protocol
 import msgspec
 import orjson
 
-from relayhub.dialects.codec import Envelope
+from relayhub.dialects.codec import EncodedRequest, Envelope
 from relayhub.dialects.fields import Fields, invalid_value, missing, wrong_type
 from relayhub.dialects.jsontext import members, parse_object, splice
 from relayhub.dialects.openai_chat.envelope import read_model, read_user
-from relayhub.dialects.openai_chat.upstream_errors import decode_error, in_stream_error
 from relayhub.dialects.openai_chat.upstream_json import member, untyped
 from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.upstream_errors import decode_error, in_stream_error
 from relayhub.dialects.vectors import pack, read_vector
 from relayhub.types.call import Dialect
 from relayhub.types.embedding import EmbeddingReply, EmbeddingRequest
@@ -55,14 +55,16 @@ class EmbeddingsDialect(Protocol):
     name: str
 
     # the client's side
-    def envelope(self, body: bytes) -> Envelope: ...
+    def envelope(self, body: bytes, *, model: str | None = None) -> Envelope:
+        """``model``: where the dialect has it in the path."""
+        ...
+
     def decode_request(self, body: bytes) -> EmbeddingRequest: ...
     def encode_reply(self, reply: EmbeddingReply, *, asked: bytes, model: str) -> bytes: ...
 
     # the upstream's side
-    def encode_request(self, request: EmbeddingRequest, *, model: str) -> bytes: ...
+    def encode_request(self, request: EmbeddingRequest, *, model: str) -> EncodedRequest: ...
     def decode_reply(self, body: bytes) -> EmbeddingReply: ...
-    def decode_error(self, reply: HttpReply) -> UpstreamError: ...
 
     # the byte lane
     def native_request(self, body: bytes, *, model: str) -> bytes: ...
@@ -74,15 +76,14 @@ class OpenAIEmbeddings:
 
     name: str = Dialect.OPENAI_EMBEDDINGS.value
 
-    def envelope(self, body: bytes) -> Envelope:
+    def envelope(self, body: bytes, *, model: str | None = None) -> Envelope:
         request = parse_object(body)
-        model = read_model(request)
         fields = Fields(request, "")
         _read_inputs(fields.peek("input"))
         _check_form(fields)
         _check_dimensions(fields)
         user = read_user(request)
-        return Envelope(model, stream=False, include_usage=False, output_cap=None, choices=1, user=user)
+        return Envelope(read_model(request), stream=False, include_usage=False, output_cap=None, choices=1, user=user)
 
     def decode_request(self, body: bytes) -> EmbeddingRequest:
         """A bare input stays in the extras too, so that it is written as one again."""
@@ -98,15 +99,17 @@ class OpenAIEmbeddings:
             model, inputs, _check_dimensions(fields), fields.optional_text("user"), extras=fields.rest()
         )
 
-    def encode_request(self, request: EmbeddingRequest, *, model: str) -> bytes:
-        body: JsonObject = {"model": model, **request.extras}
+    def encode_request(self, request: EmbeddingRequest, *, model: str) -> EncodedRequest:
+        own = request.dialect == self.name
+        body: JsonObject = {"model": model, **(request.extras if own else {})}
         if "input" not in body:
             body["input"] = [text if isinstance(text, str) else list(text) for text in request.inputs]
         if request.dimensions is not None:
             body["dimensions"] = request.dimensions
         if request.user is not None:
             body["user"] = request.user
-        return orjson.dumps(body)
+        dropped = () if own else tuple(key for key, value in request.extras.items() if value is not None)
+        return EncodedRequest(orjson.dumps(body), dropped)
 
     def encode_reply(self, reply: EmbeddingReply, *, asked: bytes, model: str) -> bytes:
         base64 = wants_base64(asked)

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from relayhub.dialects.codec import Envelope
 from relayhub.types.call import Dialect, Operation, Principal
+from relayhub.types.http import Body
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a client asked for. ``received_at`` is monotonic seconds; ``body`` has passed the strict JSON check;
-    ``client`` is the client's address, for the log."""
+    """What a client asked for.
+
+    ``received_at`` is monotonic seconds; ``body``, where it is bytes, has passed the strict JSON check; ``client`` is the
+    client's address, for the log. ``provider``: the only one that may serve it, by its configured name or its type.
+    ``headers``: the client's headers that belong to the dialect, names lower case.
+    """
 
     id: str
     principal: Principal
     operation: Operation
     dialect: Dialect
-    body: bytes
+    body: Body
     envelope: Envelope
     received_at: float
     client: str = ""
+    provider: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the request."""
+        return len(self.body) if isinstance(self.body, bytes) else sum(map(len, self.body))
 
 
 class Client(Protocol):
     """Where an answer goes. The implementation owns the response head, keep-alive comments and back-pressure."""
 
-    async def reply(self, body: bytes) -> None:
+    def note_dropped(self, names: Sequence[str]) -> None:
+        """Fields of the request that the upstream was not told; shown with the head, the last call counts."""
+        ...
+
+    async def reply(self, body: bytes, content_type: str) -> None:
         """A whole answer, status 200."""
         ...
 

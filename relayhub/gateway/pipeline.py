@@ -11,17 +11,22 @@ import structlog
 from relayhub.accounts.admission import Admission, Reservation
 from relayhub.accounts.estimate import estimate_nano
 from relayhub.gateway.call import Call, Client, ClientLeft
-from relayhub.gateway.lanes import Codecs, Lane, choose_lane
+from relayhub.gateway.conversation import Conversation, Conversations
+from relayhub.gateway.lanes import Codecs, Lane, TranslatedChat, choose_lane, view_of
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.tally import Tally
 from relayhub.routing.catalog import Catalog, Resolved, Route
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.transport import UpstreamReply
 from relayhub.types.call import Operation, Outcome
-from relayhub.types.errors import ErrorKind, HubError, RelayhubError, UpstreamError
+from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
+from relayhub.types.http import HttpRequest
 from relayhub.upstream.body import read_error, read_whole
 
 log = structlog.get_logger("relayhub.call")
+
+GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.TRANSCRIPTION, Operation.TRANSLATION})
+"""Operations whose output is tokens, which the hold must cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +39,13 @@ class Pipeline:
     open_calls: OpenCalls
     clock: Clock
     bytes_per_token: int
+    conversations: Conversations
 
     async def serve(self, call: Call, client: Client) -> None:
         """Answer ``call``. Raises :class:`RelayhubError` for the ingress to render: before the head was sent it becomes
         a status, after it the dialect's error event. However this ends, the call has left exactly one usage row if it
         was admitted, and its hold is settled or released."""
-        resolved = self.catalog.resolve(call.envelope.model, call.principal, call.operation)
+        resolved = self.catalog.resolve(call.envelope.model, call.principal, call.operation, call.provider)
         tally = Tally(call, resolved, client, self.clock)
         with self.open_calls.track():
             amount_nano = self._estimate(call, resolved)
@@ -47,7 +53,7 @@ class Pipeline:
             async with admitted as reservation:
                 try:
                     await self._attempt(resolved, call, client, tally, reservation)
-                except UpstreamError as error:
+                except RelayhubError as error:
                     await self._settle(reservation, tally, _outcome(error), error)
                     raise
                 except (asyncio.CancelledError, ClientLeft):
@@ -60,11 +66,9 @@ class Pipeline:
         return max(
             estimate_nano(
                 route.price,
-                body_bytes=len(call.body),
+                body_bytes=call.size,
                 bytes_per_token=self.bytes_per_token,
-                output_cap=None
-                if call.operation is Operation.EMBEDDINGS
-                else envelope.output_cap or route.max_output_tokens,
+                output_cap=(envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None,
                 choices=envelope.choices,
             )
             for route in resolved.routes
@@ -74,15 +78,22 @@ class Pipeline:
         self, resolved: Resolved, call: Call, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
         """Try the routes in order. The next one is tried only where this one certainly did not execute the request, and
-        nothing of its answer has been shown to the client (a keep-alive comment is not an answer)."""
-        failure: UpstreamError | None = None
-        for route in resolved.routes:
-            lane = choose_lane(self.codecs, call, resolved.model, route)
+        nothing of its answer has been shown to the client (a keep-alive comment is not an answer); or where the request
+        cannot be said in this one's language."""
+        failure: RelayhubError | None = None
+        conversation = self._conversation(call)
+        routes = await _sticky(resolved.routes, conversation)
+        for route in routes:
+            view = view_of(call, resolved.model, route, int(self.clock.now()))
+            lane = choose_lane(self.codecs, call, view, route, witness=len(routes) > 1)
             if lane is None:
                 continue
             tally.begin(route)
             try:
-                return await self._relay(lane, route, client, tally, reservation)
+                request = await _prepared(lane, conversation)
+                return await self._relay(lane, request, route, client, tally, reservation)
+            except ClientError as error:
+                failure = failure or error
             except UpstreamError as error:
                 log.warning("attempt.failed", **_attempt_fields(tally, error))
                 if not error.retryable or error.delivered or (tally.stream is not None and tally.stream.started):
@@ -94,10 +105,16 @@ class Pipeline:
                 # Plugin isolation: a wire's own bug is that provider's failure, never the hub's.
                 log.exception("attempt.failed", **_attempt_fields(tally, _broken_provider(route)))
                 raise _broken_provider(route) from error
-        raise failure or _no_route(resolved)
+        raise failure or _not_spoken(resolved, call)
 
-    async def _relay(self, lane: Lane, route: Route, client: Client, tally: Tally, reservation: Reservation) -> None:
-        request = lane.request()
+    def _conversation(self, call: Call) -> Conversation | None:
+        codec = self.codecs.chat.get(call.dialect)
+        return None if codec is None else self.conversations.of(codec, call)
+
+    async def _relay(
+        self, lane: Lane, request: HttpRequest, route: Route, client: Client, tally: Tally, reservation: Reservation
+    ) -> None:
+        client.note_dropped(request.dropped)
         tally.sent = True
         try:
             exchange = route.provider.send(request)
@@ -130,6 +147,7 @@ class Pipeline:
                 if stream.ended:
                     break
         last = stream.finish()
+        await self.conversations.keep(tally.call, tally.route.provider.name, lane.state)
         await self._settle(reservation, tally, Outcome.COMPLETED)
         await client.end(last)
 
@@ -138,11 +156,13 @@ class Pipeline:
     ) -> None:
         whole = await read_whole(reply)
         tally.first_byte()
-        body, tally.usage = lane.whole(whole)
-        if tally.usage is None:
-            tally.whole_chars = lane.spoken_chars(body)
+        answer = lane.whole(whole)
+        tally.usage = answer.usage
+        if answer.usage is None:
+            tally.whole_chars = lane.spoken_chars(answer.body)
+        await self.conversations.keep(tally.call, tally.route.provider.name, lane.state)
         await self._settle(reservation, tally, Outcome.COMPLETED)
-        await client.reply(body)
+        await client.reply(answer.body, answer.content_type)
 
     async def _settle(
         self, reservation: Reservation, tally: Tally, outcome: Outcome, error: RelayhubError | None = None
@@ -185,8 +205,32 @@ class Pipeline:
             raise by_hub
 
 
-def _outcome(error: UpstreamError) -> Outcome:
-    return Outcome.REJECTED if error.kind is ErrorKind.UPSTREAM_REJECTED else Outcome.UPSTREAM_ERROR
+async def _prepared(lane: Lane, conversation: Conversation | None) -> HttpRequest:
+    """The request for this lane. Raises ``ClientError`` for what its language cannot say."""
+    if isinstance(lane, TranslatedChat) and conversation is not None:
+        lane.prepare(await conversation.request(inline_media=lane.wants_inline_media))
+    return lane.request()
+
+
+async def _sticky(routes: tuple[Route, ...], conversation: Conversation | None) -> tuple[Route, ...]:
+    """The provider first whose signed thinking the conversation carries: to any other it means nothing."""
+    if len(routes) < 2 or conversation is None:
+        return routes
+    try:
+        provider = await conversation.last_provider()
+    except ClientError:
+        return routes  # if it must be decoded, the lane that needs it says what is wrong
+    return tuple(sorted(routes, key=lambda route: route.provider.name != provider))
+
+
+def _outcome(error: RelayhubError) -> Outcome:
+    match error:
+        case ClientError() | UpstreamError(kind=ErrorKind.UPSTREAM_REJECTED):
+            return Outcome.REJECTED
+        case UpstreamError():
+            return Outcome.UPSTREAM_ERROR
+        case _:
+            return Outcome.HUB_ERROR
 
 
 def _attempt_fields(tally: Tally, error: UpstreamError) -> dict[str, object]:
@@ -212,9 +256,11 @@ def _broken_provider(route: Route) -> UpstreamError:
     )
 
 
-def _no_route(resolved: Resolved) -> HubError:
-    return HubError(
-        ErrorKind.NO_ROUTE,
-        f"No provider of the model {resolved.model!r} can serve this request.",
-        code="no_route",
+def _not_spoken(resolved: Resolved, call: Call) -> ClientError:
+    """The model exists and its operation is allowed, but no provider of it has a way to do it."""
+    return ClientError(
+        ErrorKind.NOT_FOUND,
+        f"No provider of the model {resolved.model!r} serves {call.operation.value} in the API of this endpoint.",
+        code="operation_not_supported",
+        param="model",
     )

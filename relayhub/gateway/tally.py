@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from relayhub.gateway.answers import LaneStream
 from relayhub.gateway.call import Call, Client
-from relayhub.gateway.lanes import LaneStream
+from relayhub.gateway.lanes import CHARS_PER_TOKEN
 from relayhub.routing.catalog import Resolved, Route
 from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout
@@ -12,9 +13,6 @@ from relayhub.types.errors import RelayhubError
 from relayhub.types.usage import Usage
 
 ANSWERED = 200
-
-CHARS_PER_TOKEN = 3
-"""For charging a call whose upstream never said what it used: between English (4) and Chinese (1 to 2)."""
 
 
 class Tally:
@@ -111,7 +109,7 @@ class Tally:
         if not charged:
             return None
         return Usage(
-            input_tokens=-(-len(self.call.body) // CHARS_PER_TOKEN),
+            input_tokens=-(-self.call.size // CHARS_PER_TOKEN),
             output_tokens=-(-self.delivered_chars // CHARS_PER_TOKEN),
         )
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from relayhub.dialects.openai_chat import OpenAIChat
+from relayhub.dialects.openai_embeddings import OpenAIEmbeddings
+from relayhub.dialects.openai_responses import OpenAIResponses
+from relayhub.sdk.native_chat import NativeChatWire, NativeEmbeddingWire
 from relayhub.sdk.provider import (
     ChatProvider,
     ChatWire,
@@ -13,10 +17,25 @@ from relayhub.sdk.provider import (
     ModelLister,
     NativeProvider,
     NativeWire,
+    TokenCounter,
 )
 from relayhub.types.call import Dialect, Operation
 
-DIALECTS_OF = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+NATIVE_DIALECTS: Mapping[Operation, tuple[Dialect, ...]] = {
+    Operation.CHAT: (
+        Dialect.OPENAI_CHAT,
+        Dialect.OPENAI_RESPONSES,
+        Dialect.ANTHROPIC_MESSAGES,
+        Dialect.GEMINI_GENERATE,
+    ),
+    Operation.EMBEDDINGS: (Dialect.OPENAI_EMBEDDINGS, Dialect.GEMINI_EMBEDDINGS),
+    Operation.COMPLETIONS: (Dialect.OPENAI_COMPLETIONS,),
+    Operation.MODERATIONS: (Dialect.OPENAI_MODERATIONS,),
+    Operation.RERANK: (Dialect.JINA_RERANK,),
+    Operation.TRANSCRIPTION: (Dialect.OPENAI_AUDIO,),
+    Operation.TRANSLATION: (Dialect.OPENAI_AUDIO,),
+}
+"""The dialects in which a client may ask for an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +45,7 @@ class Capabilities:
     native: Mapping[Dialect, NativeWire]
     chat: ChatWire | None = None
     embeddings: EmbeddingWire | None = None
+    counter: TokenCounter | None = None
     lister: ModelLister | None = None
 
     @classmethod
@@ -35,12 +55,34 @@ class Capabilities:
         wires = {dialect: wire for dialect in Dialect if (wire := native(dialect)) is not None}
         return cls(
             native=wires,
-            chat=built.chat() if isinstance(built, ChatProvider) else None,
-            embeddings=built.embeddings() if isinstance(built, EmbeddingProvider) else None,
+            chat=built.chat() if isinstance(built, ChatProvider) else _chat_over(wires),
+            embeddings=built.embeddings() if isinstance(built, EmbeddingProvider) else _embeddings_over(wires),
+            counter=built if isinstance(built, TokenCounter) else None,
             lister=built if isinstance(built, ModelLister) else None,
         )
 
     def serves(self, operation: Operation) -> bool:
         """Whether any client dialect of the operation can be served, natively or translated."""
-        translated = {Operation.CHAT: self.chat, Operation.EMBEDDINGS: self.embeddings}
-        return DIALECTS_OF[operation] in self.native or translated[operation] is not None
+        match operation:
+            case Operation.CHAT | Operation.COUNT_TOKENS if self.chat is not None:
+                return True
+            case Operation.EMBEDDINGS if self.embeddings is not None:
+                return True
+            case Operation.COUNT_TOKENS:
+                return self.serves(Operation.CHAT)
+            case _:
+                return any(dialect in self.native for dialect in NATIVE_DIALECTS[operation])
+
+
+def _chat_over(wires: Mapping[Dialect, NativeWire]) -> ChatWire | None:
+    """Translation for a provider that only passes bytes on, in the richest of its dialects that every client maps to."""
+    if (wire := wires.get(Dialect.OPENAI_CHAT)) is not None:
+        return NativeChatWire(wire, OpenAIChat())
+    if (wire := wires.get(Dialect.OPENAI_RESPONSES)) is not None:
+        return NativeChatWire(wire, OpenAIResponses())
+    return None
+
+
+def _embeddings_over(wires: Mapping[Dialect, NativeWire]) -> EmbeddingWire | None:
+    wire = wires.get(Dialect.OPENAI_EMBEDDINGS)
+    return None if wire is None else NativeEmbeddingWire(wire, OpenAIEmbeddings())

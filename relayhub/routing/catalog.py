@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relayhub.accounts.pricing import Price
 from relayhub.routing.provider import Provider
 from relayhub.types.call import Operation, Principal
+from relayhub.types.chat import ImageForm
 from relayhub.types.errors import ClientError, ErrorKind
+from relayhub.types.model_card import ModelCard
 
 NEAREST_NAMES = 3
 
@@ -23,6 +25,8 @@ class Route:
     price: Price
     max_output_tokens: int
     """Assumed for the hold when the client sets no cap of its own."""
+    image_form: ImageForm = ImageForm.INLINE
+    """How images in answers are written where the client's dialect has two ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +49,6 @@ class Resolved:
     routes: tuple[Route, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListedModel:
-    name: str
-    owner: str
-    """The configured name of the first provider that serves it."""
-
-
 class Catalog:
     """Immutable; a reload builds a new one. Routes of one model are tried in the order of the config."""
 
@@ -61,11 +58,15 @@ class Catalog:
         self._exact: dict[str, list[ModelSpec]] = {}
         self._canonical: dict[str, str] = {}
         self._wildcards: list[ModelSpec] = []
+        self._providers: dict[str, str] = {}
+        """Configured name → type, in the order of the config."""
         for spec in specs:
             self._add(spec)
         self._wildcards.sort(key=lambda spec: len(spec.name), reverse=True)
 
     def _add(self, spec: ModelSpec) -> None:
+        provider = spec.route.provider
+        self._providers.setdefault(provider.name, provider.type)
         if spec.name.endswith("*"):
             self._wildcards.append(spec)
             return
@@ -73,39 +74,84 @@ class Catalog:
         for alias in spec.aliases:
             self._canonical.setdefault(alias, spec.name)
 
-    def resolve(self, asked: str, principal: Principal, operation: Operation) -> Resolved:
-        """The model that ``asked`` names for this principal. Raises ``ClientError`` NOT_FOUND: unknown, not allowed for
-        this key (the same answer, so that names cannot be probed), or not serving this operation (which says so)."""
-        name = asked if asked in self._exact else self._canonical.get(asked, asked)
-        specs = self._exact.get(name) or [_concrete(spec, name) for spec in self._matching(name)]
+    def resolve(self, asked: str, principal: Principal, operation: Operation, platform: str | None = None) -> Resolved:
+        """The model that ``asked`` names for this principal. ``platform``: only routes of this provider, which then also
+        know the model by its upstream's name. Raises ``ClientError`` NOT_FOUND: unknown, not allowed for this key (the
+        same answer, so that names cannot be probed), or not serving this operation (which says so)."""
+        here = None if platform is None else self.platform(platform)
+        name, specs = self._specs(asked, here)
         if not specs or not _allowed(principal, asked, name):
             raise self._unknown(asked, principal)
-        routes = tuple(spec.route for spec in specs if operation in spec.operations)
+        wanted = Operation.CHAT if operation is Operation.COUNT_TOKENS else operation
+        routes = tuple(spec.route for spec in specs if wanted in spec.operations)
         if not routes:
             raise _not_served(asked, operation)
         return Resolved(name, routes)
 
-    def _matching(self, name: str) -> list[ModelSpec]:
-        hits = [spec for spec in self._wildcards if name.startswith(spec.name[:-1])]
+    def _specs(self, asked: str, here: frozenset[str] | None) -> tuple[str, list[ModelSpec]]:
+        """Public name and entries. ``here``: only those of these providers."""
+        name = asked if asked in self._exact else self._canonical.get(asked, asked)
+        if here is None:
+            return name, self._exact.get(name) or [_concrete(spec, name) for spec in self._matching(name, None)]
+        if found := _of_providers(self._exact.get(name, ()), here):
+            return name, found
+        if matching := self._matching(name, here):
+            return name, [_concrete(spec, name) for spec in matching]
+        every = _of_providers((spec for specs in self._exact.values() for spec in specs), here)
+        by_upstream = [spec for spec in every if spec.route.upstream_model == asked][:1]
+        return (by_upstream[0].name if by_upstream else asked), by_upstream
+
+    def platform(self, name: str) -> frozenset[str]:
+        """The configured names of the providers that ``name`` stands for: the one of this name, else all of this type.
+        Raises ``ClientError`` NOT_FOUND."""
+        if name in self._providers:
+            return frozenset({name})
+        of_type = frozenset(provider for provider, kind in self._providers.items() if kind == name)
+        if of_type:
+            return of_type
+        known = sorted({*self._providers, *self._providers.values()})
+        raise ClientError(
+            ErrorKind.NOT_FOUND,
+            f"There is no platform {_shown(name)}. Known are {_listing(known)}.",
+            code="unknown_platform",
+        )
+
+    def _matching(self, name: str, here: frozenset[str] | None) -> list[ModelSpec]:
+        """The entries of the longest wildcard."""
+        wildcards = self._wildcards if here is None else _of_providers(self._wildcards, here)
+        hits = [spec for spec in wildcards if name.startswith(spec.name[:-1])]
         return [spec for spec in hits if len(spec.name) == len(hits[0].name)]
 
-    def visible(self, principal: Principal | None) -> list[ListedModel]:
+    def visible(self, principal: Principal | None, platform: str | None = None) -> list[ModelCard]:
         """What this principal may see, or, without one, the public models. In the order of the config."""
+        here = None if platform is None else self.platform(platform)
         return [
-            ListedModel(name, specs[0].route.provider.name)
+            self._card(name, specs)
             for name, specs in self._exact.items()
             if (_allowed(principal, name, name) if principal is not None else any(spec.public for spec in specs))
+            and (here is None or any(spec.route.provider.name in here for spec in specs))
         ]
 
-    def find(self, asked: str, principal: Principal | None) -> ListedModel:
+    def _card(self, name: str, specs: Sequence[ModelSpec]) -> ModelCard:
+        operations = {operation for spec in specs for operation in spec.operations}
+        return ModelCard(
+            name,
+            specs[0].route.provider.name,
+            self.created,
+            max(spec.route.max_output_tokens for spec in specs),
+            tuple(operation.value for operation in Operation if operation in operations),
+        )
+
+    def find(self, asked: str, principal: Principal | None, platform: str | None = None) -> ModelCard:
         """One model for ``GET /v1/models/{id}``. Raises ``ClientError`` NOT_FOUND."""
         name = asked if asked in self._exact else self._canonical.get(asked, asked)
-        for model in self.visible(principal):
+        for model in self.visible(principal, platform):
             if model.name == name:
                 return model
-        hits = self._matching(name) if name not in self._exact else []
+        here = None if platform is None else self.platform(platform)
+        hits = self._matching(name, here) if name not in self._exact else []
         if hits and (hits[0].public if principal is None else _allowed(principal, asked, name)):
-            return ListedModel(name, hits[0].route.provider.name)
+            return self._card(name, hits)
         raise self._unknown(asked, principal)
 
     def _unknown(self, asked: str, principal: Principal | None) -> ClientError:
@@ -128,16 +174,15 @@ def _allowed(principal: Principal, asked: str, name: str) -> bool:
     return any(pattern.endswith("*") and name.startswith(pattern[:-1]) for pattern in models)
 
 
+def _of_providers(specs: Iterable[ModelSpec], names: frozenset[str]) -> list[ModelSpec]:
+    return [spec for spec in specs if spec.route.provider.name in names]
+
+
 def _concrete(spec: ModelSpec, name: str) -> ModelSpec:
     rest = name[len(spec.name) - 1 :]
     route = spec.route
     upstream = route.upstream_model.replace("*", rest, 1)
-    return ModelSpec(
-        name,
-        Route(route.provider, upstream, route.price, route.max_output_tokens),
-        operations=spec.operations,
-        public=spec.public,
-    )
+    return replace(spec, name=name, route=replace(route, upstream_model=upstream), aliases=())
 
 
 def _not_served(asked: str, operation: Operation) -> ClientError:

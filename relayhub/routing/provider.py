@@ -31,7 +31,7 @@ class Provider:
         """Send with the configured extra headers and body defaults. Errors as :meth:`Transport.send`."""
         if self.headers:
             request = replace(request, headers={**request.headers, **self.headers})
-        if self.body_defaults and request.body:
+        if self.body_defaults and request.body and isinstance(request.body, bytes):
             request = replace(request, body=self._with_defaults(request.body))
         return self.transport.send(request, self.deadlines)
 

@@ -1,12 +1,34 @@
 """All that a plugin imports. ``__all__`` is the contract; a snapshot test guards it."""
 
-from relayhub.dialects.codec import StreamDecoder
+from relayhub.dialects.anthropic_messages import AnthropicMessages, AnthropicTarget
+from relayhub.dialects.anthropic_messages import ThinkingStyle as AnthropicThinkingStyle
+from relayhub.dialects.anthropic_messages.count import decode_count as decode_anthropic_count
+from relayhub.dialects.codec import EncodedRequest, Framing, StreamDecoder
+from relayhub.dialects.gemini_embeddings import GeminiEmbeddings
+from relayhub.dialects.gemini_generate import GeminiGenerate, GeminiTarget
+from relayhub.dialects.gemini_generate import ThinkingStyle as GeminiThinkingStyle
+from relayhub.dialects.gemini_generate.count import decode_count as decode_gemini_count
 from relayhub.dialects.openai_chat import OpenAIChat
-from relayhub.dialects.openai_chat.upstream_errors import decode_error as decode_openai_error
-from relayhub.dialects.openai_chat.upstream_errors import retry_after as retry_after_s
+from relayhub.dialects.openai_responses import OpenAIResponses
+from relayhub.dialects.upstream_errors import decode_error as decode_openai_error
+from relayhub.dialects.upstream_errors import retry_after as retry_after_s
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.hookspecs import HubContext, hookimpl
 from relayhub.sdk.lines import LineSplitter
+from relayhub.sdk.media import (
+    CalledBackWire,
+    CancellingWire,
+    FindingWire,
+    ImageProvider,
+    ImageWire,
+    JobProvider,
+    JobWire,
+    SpeechProvider,
+    SpeechReader,
+    SpeechWire,
+    StreamingSpeechWire,
+)
+from relayhub.sdk.native_chat import NativeChatWire, NativeEmbeddingWire, TargetedCodec
 from relayhub.sdk.openai_compatible import list_openai_models
 from relayhub.sdk.provider import (
     SDK_VERSION,
@@ -16,13 +38,16 @@ from relayhub.sdk.provider import (
     EmbeddingProvider,
     EmbeddingWire,
     ModelLister,
+    NativeCall,
     NativeProvider,
     NativeWire,
     ProviderContext,
     ProviderType,
     Steps,
+    TokenCounter,
     TransportProvider,
 )
+from relayhub.sdk.settings import BaseUrl, HeaderText, KeyHeader, UpstreamKey
 from relayhub.sdk.sse import SseEvent, SseReader
 from relayhub.sdk.transport import Transport, UpstreamReply
 from relayhub.sdk.upstream_errors import read_upstream_error
@@ -38,10 +63,12 @@ from relayhub.types.chat import (
     FilePart,
     Finished,
     FinishReason,
+    ImageDelta,
     ImagePart,
     Media,
     Message,
     OpaquePart,
+    Reasoning,
     ReasoningDelta,
     ReasoningPart,
     RefusalDelta,
@@ -60,13 +87,39 @@ from relayhub.types.chat import (
     UsageReported,
 )
 from relayhub.types.embedding import EmbeddingReply, EmbeddingRequest
-from relayhub.types.errors import ErrorKind, UpstreamError, upstream_broke
+from relayhub.types.errors import ClientError, ErrorKind, UpstreamError, invalid_request, upstream_broke
 from relayhub.types.http import Deadlines, Effect, HttpReply, HttpRequest
+from relayhub.types.json import Json, JsonObject
+from relayhub.types.media import (
+    Artifact,
+    Found,
+    ImageRequest,
+    InputRole,
+    JobFailure,
+    JobState,
+    JobUpdate,
+    MediaInput,
+    MediaKind,
+    MediaRequest,
+    MediaResult,
+    MediaUsage,
+    PollPace,
+    SpeechRequest,
+    UpstreamJob,
+    VideoRequest,
+)
 from relayhub.types.usage import Usage
 
 __all__ = [
     "SDK_VERSION",
+    "AnthropicMessages",
+    "AnthropicTarget",
+    "AnthropicThinkingStyle",
+    "Artifact",
     "AudioPart",
+    "BaseUrl",
+    "CalledBackWire",
+    "CancellingWire",
     "ChatEvent",
     "ChatProvider",
     "ChatReader",
@@ -74,6 +127,7 @@ __all__ = [
     "ChatRequest",
     "ChatWire",
     "Choice",
+    "ClientError",
     "Clock",
     "Deadlines",
     "Dialect",
@@ -82,40 +136,80 @@ __all__ = [
     "EmbeddingReply",
     "EmbeddingRequest",
     "EmbeddingWire",
+    "EncodedRequest",
     "Ended",
     "ErrorKind",
     "ExtraDelta",
     "FilePart",
+    "FindingWire",
     "FinishReason",
     "Finished",
+    "Found",
+    "Framing",
+    "GeminiEmbeddings",
+    "GeminiGenerate",
+    "GeminiTarget",
+    "GeminiThinkingStyle",
+    "HeaderText",
     "HttpReply",
     "HttpRequest",
     "HubContext",
+    "ImageDelta",
     "ImagePart",
+    "ImageProvider",
+    "ImageRequest",
+    "ImageWire",
+    "InputRole",
+    "JobFailure",
+    "JobProvider",
+    "JobState",
+    "JobUpdate",
+    "JobWire",
+    "Json",
+    "JsonObject",
+    "KeyHeader",
     "LineSplitter",
     "Media",
+    "MediaInput",
+    "MediaKind",
+    "MediaRequest",
+    "MediaResult",
+    "MediaUsage",
     "Message",
     "ModelLister",
+    "NativeCall",
+    "NativeChatWire",
+    "NativeEmbeddingWire",
     "NativeProvider",
     "NativeWire",
     "OpaquePart",
     "OpenAIChat",
+    "OpenAIResponses",
     "Operation",
     "Outcome",
+    "PollPace",
     "ProviderContext",
     "ProviderType",
+    "Reasoning",
     "ReasoningDelta",
     "ReasoningPart",
     "RefusalDelta",
     "RefusalPart",
     "Role",
+    "SpeechProvider",
+    "SpeechReader",
+    "SpeechRequest",
+    "SpeechWire",
     "SseEvent",
     "SseReader",
     "Started",
     "Steps",
     "StreamDecoder",
+    "StreamingSpeechWire",
+    "TargetedCodec",
     "TextDelta",
     "TextPart",
+    "TokenCounter",
     "Tool",
     "ToolCallDelta",
     "ToolCallPart",
@@ -126,12 +220,18 @@ __all__ = [
     "Transport",
     "TransportProvider",
     "UpstreamError",
+    "UpstreamJob",
+    "UpstreamKey",
     "UpstreamReply",
     "Usage",
     "UsageRecord",
     "UsageReported",
+    "VideoRequest",
+    "decode_anthropic_count",
+    "decode_gemini_count",
     "decode_openai_error",
     "hookimpl",
+    "invalid_request",
     "list_openai_models",
     "read_upstream_error",
     "retry_after_s",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from relayhub.dialects.openai_chat.upstream_errors import decode_error
+from relayhub.dialects.upstream_errors import decode_error
 from relayhub.sdk.provider import Steps
 from relayhub.types.errors import upstream_broke
 from relayhub.types.http import Effect, HttpRequest

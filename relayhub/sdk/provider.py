@@ -8,19 +8,19 @@ logs.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
-from relayhub.dialects.codec import StreamDecoder
+from relayhub.dialects.codec import Framing, StreamDecoder
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.transport import Transport
 from relayhub.types.call import Dialect, Operation
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.embedding import EmbeddingReply, EmbeddingRequest
 from relayhub.types.errors import UpstreamError
-from relayhub.types.http import HttpReply, HttpRequest
+from relayhub.types.http import Body, HttpReply, HttpRequest
 
 SDK_VERSION = 1
 """The plugin contract this hub speaks. A provider type built for another one is quarantined with that reason."""
@@ -59,11 +59,32 @@ class ProviderType(Generic[SettingsT]):
     demo_models: Mapping[str, Mapping[str, object]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NativeCall:
+    """A client's request on its way to an upstream of the same dialect.
+
+    ``model``: the upstream's name, which ``body`` already carries where the dialect has it there. ``headers``: those of
+    the client's that belong to the dialect (versions, betas, the content type of a multipart body), names lower case.
+    ``framing``: ``None`` for an answer in one piece.
+    """
+
+    operation: Operation
+    model: str
+    body: Body
+    framing: Framing | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def stream(self) -> bool:
+        return self.framing is not None
+
+
 class NativeWire(Protocol):
     """One dialect that the upstream itself speaks: the client's bytes pass through."""
 
-    def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
-        """Where to post ``body`` (already carrying the upstream's model name) and with which credentials."""
+    def request(self, call: NativeCall) -> HttpRequest:
+        """Where to post ``call.body``, untouched, and with which credentials. ``call.headers`` go along, but for those
+        that the upstream must not see."""
         ...
 
     def error(self, reply: HttpReply) -> UpstreamError:
@@ -85,7 +106,8 @@ class ChatReader(StreamDecoder, Protocol):
 
 
 class ChatWire(Protocol):
-    """Chat in the upstream's own language."""
+    """Chat in the upstream's own language. A wire whose upstream takes no links to media has an attribute
+    ``inline_media = True``: the hub then fetches what ``request`` links to, under its own guard, before it asks."""
 
     def request(self, model: str, request: ChatRequest) -> HttpRequest: ...
     def reply(self, reply: HttpReply) -> ChatReply:
@@ -112,6 +134,13 @@ class EmbeddingWire(Protocol):
 @runtime_checkable
 class EmbeddingProvider(Protocol):
     def embeddings(self) -> EmbeddingWire: ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """The upstream counts the input tokens of a chat request, for nothing. Without it the hub estimates."""
+
+    def count_tokens(self, model: str, request: ChatRequest) -> Steps[int]: ...
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from relayhub.dialects.openai_chat.upstream_errors import decode_error
+from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import HttpReply
 

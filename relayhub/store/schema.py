@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -169,6 +170,49 @@ usage = Table(
     Index("ix_usage_account_id_at", "account_id", "at"),
 )
 """One row per admitted call, written in the transaction that ended its hold."""
+
+kept_turns = Table(
+    "kept_turns",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("ref", Text, primary_key=True),
+    Column("provider", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+"""See :mod:`relayhub.store.kept_turns`."""
+
+stream_tickets = Table(
+    "stream_tickets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key_id", Text, ForeignKey("keys.id"), nullable=False, index=True),
+    Column("origin", Text),
+    Column("state", Text, nullable=False),
+    Column("request", LargeBinary),
+    Column("call_id", Text),
+    Column("epoch_id", Text),
+    Column("dropped", Text, nullable=False),
+    Column("last_event", Integer, nullable=False),
+    Column("followed_at", Double),
+    Column("expires_at", Double, index=True),
+    CheckConstraint("state IN ('waiting', 'running', 'ended')", name="state"),
+    CheckConstraint("(state = 'running') = (expires_at IS NULL)", name="expiry"),
+    CheckConstraint("state = 'waiting' OR request IS NULL", name="request_once"),
+)
+"""``id``: the token's hash. ``request``: sealed, gone once the call has begun. ``epoch_id``: whose process runs the call;
+no foreign key, since an epoch that is no longer there is a dead one. See :mod:`relayhub.store.tickets`."""
+
+stream_events = Table(
+    "stream_events",
+    metadata,
+    Column("ticket_id", Text, ForeignKey("stream_tickets.id"), primary_key=True),
+    Column("first", Integer, primary_key=True),
+    Column("last", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    CheckConstraint("last >= first", name="order"),
+)
+"""Runs of events, numbered ``first`` to ``last`` within their ticket."""
 
 meta = Table(
     "meta",

@@ -16,12 +16,16 @@ from relayhub.store.epoch import Epoch
 from relayhub.store.epochs import LEASE_S, Epochs
 from relayhub.store.ids import new_epoch_id
 from relayhub.store.intents import Probe
+from relayhub.store.kept_turns import KeptTurns
 from relayhub.store.keys import Keys
 from relayhub.store.ledger import Ledger, SettledListeners
 from relayhub.store.migrate import migrate
 from relayhub.store.process import ProcessIdentity
+from relayhub.store.sealed import holds_sealed
 from relayhub.store.steps import no_step
+from relayhub.store.tickets import Tickets
 from relayhub.store.usage import UsageReport
+from relayhub.store.vault import Vault
 from relayhub.store.writer import Writer
 from relayhub.types.errors import HubError
 
@@ -33,7 +37,13 @@ class Store:
     """Everything that is kept. Build with :meth:`open`, on the loop that will use it."""
 
     def __init__(
-        self, engine: Engine, writer: Writer, listeners: SettledListeners, clock: Clock, lease_s: float
+        self,
+        engine: Engine,
+        writer: Writer,
+        listeners: SettledListeners,
+        vault: Vault,
+        epoch: Epoch,
+        clock: Clock,
     ) -> None:
         self._engine = engine
         self._writer = writer
@@ -41,7 +51,9 @@ class Store:
         self.accounts = Accounts(engine, clock)
         self.keys = Keys(engine, clock)
         self.usage = UsageReport(engine)
-        self.epochs = Epochs(writer, lease_s)
+        self.epochs = Epochs(writer, epoch.lease_s)
+        self.kept_turns = KeptTurns(engine, vault)
+        self.tickets = Tickets(engine, vault, epoch)
 
     @classmethod
     async def open(
@@ -56,7 +68,7 @@ class Store:
     ) -> Store:
         """Open or make the file, migrate it, and release what dead processes held. Raises ``StoreError`` if the file
         cannot be used, ``HubError`` if it is locked for too long."""
-        await asyncio.to_thread(_prepare, path, clock.now())
+        vault = await asyncio.to_thread(_prepare, path, clock.now())
         chosen = Durability(durability)
         epoch = Epoch(new_epoch_id(), ProcessIdentity.current(), lease_s)
         listeners = SettledListeners()
@@ -69,7 +81,7 @@ class Store:
             lock_wait_s=lock_wait_s,
             power_always=chosen is Durability.POWER,
         )
-        store = cls(Engine(path), writer, listeners, clock, lease_s)
+        store = cls(Engine(path), writer, listeners, vault, epoch, clock)
         try:
             await store.epochs.release_orphans()
         except BaseException:
@@ -97,7 +109,8 @@ class Store:
         await self._engine.close()
 
 
-def _prepare(path: Path, now: float) -> None:
+def _prepare(path: Path, now: float) -> Vault:
     prepare_file(path)
     use_write_ahead_log(path)
     migrate(path, now)
+    return Vault.beside(path, lambda: holds_sealed(path, now))

@@ -44,6 +44,7 @@ class EmbeddingWireSuite(RequestSuite, ErrorSuite):
 
     def test_every_input_is_in_the_request(self) -> None:
         body = self.embedding_request("first-needle", "second-needle").body
+        assert isinstance(body, bytes), "a request for embeddings is JSON in one piece"
         first, second = body.find(b"first-needle"), body.find(b"second-needle")
         assert 0 <= first < second, "both inputs belong into the request, in their order"
 

@@ -23,16 +23,19 @@ from relayhub.plugins.types import check_provider_type
 from relayhub.sdk import (
     ChatProvider,
     EmbeddingProvider,
+    ImageProvider,
+    JobProvider,
     NativeProvider,
     ProviderContext,
     ProviderType,
+    SpeechProvider,
     Transport,
     TransportProvider,
 )
 from relayhub.testing.clock import FakeClock
 
 SECRET = re.compile(r"(^|_)(key|token|secret|password)s?$")
-CAPABILITIES = (NativeProvider, ChatProvider, EmbeddingProvider)
+CAPABILITIES = (NativeProvider, ChatProvider, EmbeddingProvider, ImageProvider, SpeechProvider, JobProvider)
 
 
 class ProviderCase:
@@ -110,7 +113,7 @@ class RegistrationSuite(ProviderCase):
 
     def test_it_can_do_something(self) -> None:
         built = self.build()
-        assert isinstance(built, CAPABILITIES), "implement at least one capability: native, chat or embeddings"
+        assert isinstance(built, CAPABILITIES), "implement at least one capability: chat, images, jobs …"
 
     def test_a_transport_is_one(self) -> None:
         built = self.build()
@@ -135,7 +138,8 @@ def _is_public(name: str, file: Path) -> bool:
 
 
 def _is_secret(annotation: object) -> bool:
-    return annotation is SecretStr or SecretStr in typing.get_args(annotation)
+    """``SecretStr`` itself, or inside of unions and ``Annotated``."""
+    return annotation is SecretStr or any(_is_secret(inner) for inner in typing.get_args(annotation))
 
 
 def _sources(package: ModuleType) -> list[Path]:

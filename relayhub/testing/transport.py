@@ -11,7 +11,9 @@ import orjson
 from relayhub.sdk import (
     Deadlines,
     Dialect,
+    Framing,
     HttpReply,
+    NativeCall,
     NativeProvider,
     OpenAIChat,
     Operation,
@@ -40,7 +42,9 @@ class TransportSuite(ProviderCase):
         asked = {"model": self.chat_model, "messages": [{"role": "user", "content": "Hello!"}], "stream": stream}
         if stream:
             asked["stream_options"] = {"include_usage": True}
-        request = wire.request(Operation.CHAT, orjson.dumps(asked), stream=stream)
+        request = wire.request(
+            NativeCall(Operation.CHAT, self.chat_model, orjson.dumps(asked), Framing.SSE if stream else None)
+        )
         transport = built.transport()
         async with transport.send(request, Deadlines()) as reply:
             body = b""

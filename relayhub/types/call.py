@@ -12,14 +12,31 @@ class Operation(StrEnum):
     """What is asked of a model, in whatever dialect."""
 
     CHAT = "chat"
+    COUNT_TOKENS = "count_tokens"
+    """How long a chat request is; whoever serves chat serves this, by estimate if need be."""
     EMBEDDINGS = "embeddings"
+    COMPLETIONS = "completions"
+    MODERATIONS = "moderations"
+    RERANK = "rerank"
+    TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
 
 
 class Dialect(StrEnum):
     """The wire languages of clients and upstreams."""
 
     OPENAI_CHAT = "openai.chat"
+    OPENAI_RESPONSES = "openai.responses"
+    ANTHROPIC_MESSAGES = "anthropic.messages"
+    GEMINI_GENERATE = "gemini.generate"
     OPENAI_EMBEDDINGS = "openai.embeddings"
+    GEMINI_EMBEDDINGS = "gemini.embeddings"
+    OPENAI_COMPLETIONS = "openai.completions"
+    OPENAI_MODERATIONS = "openai.moderations"
+    OPENAI_AUDIO = "openai.audio"
+    """Transcriptions and translations: multipart in, JSON, text or events out."""
+    JINA_RERANK = "jina.rerank"
+    """The shape that compatible upstreams serve at ``/rerank``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class Outcome(StrEnum):
     UPSTREAM_ERROR = "upstream_error"
     """The upstream failed before or while it answered."""
     REJECTED = "rejected"
-    """The upstream refused the request; nothing was delivered."""
+    """The upstream refused the request, or it could not be told; nothing was delivered."""
     HUB_ERROR = "hub_error"
     LOST = "lost"
     """The process died while the call was open; its hold was released afterwards."""

@@ -72,24 +72,31 @@ class RefusalPart:
 class ReasoningPart:
     """The model's visible thinking. ``signature`` and ``redacted`` are opaque and bound to who made them.
 
-    ``wire_field`` names the field it came from where a dialect has several (``reasoning_content``, ``reasoning``).
+    ``signer``: the upstream dialect whose opaque values these are; to any other they mean nothing. ``wire_field`` names
+    the field it came from where a dialect has several (``reasoning_content``, ``reasoning``).
     """
 
     text: str
     signature: str | None = None
     redacted: str | None = None
+    signer: str | None = None
     wire_field: str | None = None
     extras: Extras = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallPart:
-    """``arguments`` is JSON text as the model wrote it: perhaps empty or cut short; for ``custom``, free text."""
+    """``arguments`` is JSON text as the model wrote it: perhaps empty or cut short; for ``custom``, free text.
+
+    ``signature`` and ``signer``: as in :class:`ReasoningPart`, for upstreams that sign the call itself.
+    """
 
     id: str
     name: str
     arguments: str
     custom: bool = False
+    signature: str | None = None
+    signer: str | None = None
     extras: Extras = field(default_factory=dict)
 
 
@@ -203,7 +210,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat request. ``extras`` are top-level fields of ``dialect`` that the hub has no word for."""
+    """A chat request. ``extras`` are top-level fields of ``dialect`` that the hub has no word for; those named in
+    ``essential`` change what is asked, so no other dialect may leave them out."""
 
     dialect: str
     model: str
@@ -222,6 +230,15 @@ class ChatRequest:
     user: str | None = None
     metadata: Json = None
     extras: Extras = field(default_factory=dict)
+    essential: tuple[str, ...] = ()
+
+
+class ImageForm(StrEnum):
+    """How an answer's images are written where the client's dialect has two ways (``BOTH``: the text first)."""
+
+    INLINE = "inline"
+    TEXT = "text"
+    BOTH = "both"
 
 
 class FinishReason(StrEnum):
@@ -234,9 +251,14 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """``stop_sequence``: the one that ended it, where the upstream says; ``native_finish``: the upstream's own word,
+    where the hub's loses something."""
+
     index: int
     message: Message
     finish: FinishReason
+    stop_sequence: str | None = None
+    native_finish: str | None = None
     extras: Extras = field(default_factory=dict)
 
 
@@ -273,12 +295,13 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """``signature`` and ``redacted`` come whole, on the last delta of their block; ``wire_field`` as in ReasoningPart."""
+    """``signature`` and ``redacted`` come whole, on the last delta of their block; the rest as in ReasoningPart."""
 
     choice: int
     text: str
     signature: str | None = None
     redacted: str | None = None
+    signer: str | None = None
     wire_field: str | None = None
 
 
@@ -290,13 +313,15 @@ class RefusalDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """``index`` counts tool calls within the choice: 0, 1, … without gaps."""
+    """``index`` counts tool calls within the choice: 0, 1, … without gaps; the rest as in ToolCallPart."""
 
     choice: int
     index: int
     id: str
     name: str
     custom: bool = False
+    signature: str | None = None
+    signer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +329,14 @@ class ToolCallDelta:
     choice: int
     index: int
     arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDelta:
+    """A whole image among the output."""
+
+    choice: int
+    image: ImagePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,10 +350,12 @@ class ExtraDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A choice has ended; at most once per choice, after its last delta."""
+    """A choice has ended; at most once per choice, after its last delta. The rest as in :class:`Choice`."""
 
     choice: int
     reason: FinishReason
+    stop_sequence: str | None = None
+    native_finish: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +377,7 @@ ChatEvent: TypeAlias = (
     | RefusalDelta
     | ToolCallStarted
     | ToolCallDelta
+    | ImageDelta
     | ExtraDelta
     | Finished
     | UsageReported

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol, TypeAlias
 
 
 class Effect(StrEnum):
@@ -18,15 +19,44 @@ class Effect(StrEnum):
     PAID = "paid"
 
 
+class Spool(Protocol):
+    """Bytes that are kept on disk rather than in memory."""
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """At most ``size`` bytes from ``start``; fewer only at the end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSlice:
+    """The bytes ``start`` to ``end`` (exclusive) of a spool."""
+
+    spool: Spool
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+Body: TypeAlias = "bytes | tuple[bytes | SpoolSlice, ...]"
+"""A request body: in memory, or in pieces of which some are streamed from disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request to an upstream. ``url`` is absolute and already percent-encoded; header names are lower case."""
+    """One request to an upstream. ``url`` is absolute and already percent-encoded; header names are lower case.
+
+    ``dropped``: fields of the client's request that the upstream cannot be told and that do not change its meaning; the
+    client is told their names.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: Body = b""
     effect: Effect = Effect.PAID
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

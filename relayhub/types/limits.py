@@ -6,6 +6,9 @@ MAX_JSON_DEPTH = 128
 MAX_SSE_LINE = 1 << 20
 """Bytes of one upstream SSE line. A whole tool call or a base64 image chunk fits; an endless line does not (U27)."""
 
+MAX_MEDIA_EVENT = 32 << 20
+"""Bytes of one chunk of a stream whose images come whole: the largest ones that models make fit in base64."""
+
 MAX_UPSTREAM_BODY = 64 << 20
 """Bytes of a non-streamed upstream answer: a large batch of embeddings fits, a bomb does not (U26)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from yarl import URL
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.upstream import faults
+from relayhub.upstream.payload import payload
 
 IDLE_CONNECTION_S = 15.0
 """Shorter than any upstream's own idle limit, so that a reused connection is rarely one the upstream just closed."""
@@ -27,8 +27,6 @@ DRAIN_S = 0.25
 DRAIN_BYTES = 64 << 10
 """More than this after the last event is not framing; the connection is dropped instead."""
 
-_LARGE_BODY = 1 << 20
-"""aiohttp writes bytes in one go and warns above this size; a file-like body is written piece by piece."""
 
 _AUTO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -80,15 +78,15 @@ class HttpTransport:
             response.close()
 
     async def _head(self, request: HttpRequest, deadlines: Deadlines) -> aiohttp.ClientResponse:
-        headers = {"user-agent": self._user_agent, "accept-encoding": "identity", **request.headers}
-        body = request.body
+        body = payload(request.body)
+        headers = {"user-agent": self._user_agent, "accept-encoding": "identity", **request.headers, **body.headers}
         limit_s = deadlines.connect_s + min(deadlines.first_byte_s, deadlines.total_s)
         try:
             async with asyncio.timeout(limit_s):
                 return await self._open_session().request(
                     request.method,
                     URL(request.url, encoded=True),
-                    data=io.BytesIO(body) if len(body) > _LARGE_BODY else body or None,
+                    data=body.data,
                     headers=headers,
                     proxy=self._options.proxy,
                     allow_redirects=False,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from aiohttp import web
 
+from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
 from relayhub.types.limits import WRITE_STALL_S
 
-COMMENT = b": keep-alive\n\n"
+DROPPED = "x-relayhub-dropped"
 
-SSE_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
+STREAM_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx would hold the stream back until 16 KB have gathered
 }
@@ -23,8 +23,9 @@ SSE_HEADERS = {
 class ClientStream:
     """A :class:`relayhub.gateway.call.Client`. Use as an async context manager around the call: leaving stops its timer.
 
-    For a stream, ``head_wait_s`` after the start without a first event the head goes out with a comment, and after every
-    ``keep_alive_s`` of silence another comment; for a whole answer nothing is sent before it is complete.
+    For a stream, ``head_wait_s`` after the start without a first event the head goes out with ``keep_alive``, and after
+    every ``keep_alive_s`` of silence it is sent again; where that is ``None`` the client waits for the real status. For a
+    whole answer (``framing`` ``None``) nothing is sent before it is complete.
     """
 
     def __init__(
@@ -32,13 +33,15 @@ class ClientStream:
         request: web.Request,
         headers: Mapping[str, str],
         *,
-        stream: bool,
+        framing: Framing | None,
+        keep_alive: bytes | None,
         head_wait_s: float,
         keep_alive_s: float,
     ) -> None:
         self._request = request
-        self._headers = headers
-        self._stream = stream
+        self._headers = dict(headers)
+        self._framing = framing
+        self._sign_of_life = keep_alive if framing is not None else None
         self._head_wait_s = head_wait_s
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
@@ -49,7 +52,7 @@ class ClientStream:
         self.response: web.StreamResponse | None = None
 
     async def __aenter__(self) -> ClientStream:
-        if self._stream:
+        if self._sign_of_life is not None:
             self._timer = self._loop.call_later(self._head_wait_s, self._tick)
         return self
 
@@ -62,8 +65,14 @@ class ClientStream:
     def status(self) -> int | None:
         return self.response.status if self.response is not None else None
 
-    async def reply(self, body: bytes) -> None:
-        self.response = web.Response(body=body, headers={**self._headers, "content-type": "application/json"})
+    def note_dropped(self, names: Sequence[str]) -> None:
+        if names:
+            self._headers[DROPPED] = ", ".join(names)
+        else:
+            self._headers.pop(DROPPED, None)
+
+    async def reply(self, body: bytes, content_type: str) -> None:
+        self.response = web.Response(body=body, headers={**self._headers, "content-type": content_type})
 
     async def write(self, frames: bytes) -> None:
         with self._leaving():
@@ -96,10 +105,14 @@ class ClientStream:
         if self.response is None:
             async with self._opening:
                 if self.response is None:
-                    response = web.StreamResponse(headers={**self._headers, **SSE_HEADERS})
+                    response = web.StreamResponse(headers={**self._headers, **STREAM_HEADERS, **self._content_type()})
                     await response.prepare(self._request)
                     self.response = response
         return self.response
+
+    def _content_type(self) -> dict[str, str]:
+        array = self._framing is Framing.ARRAY
+        return {"content-type": "application/json" if array else "text/event-stream; charset=utf-8"}
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -118,6 +131,6 @@ class ClientStream:
 
     async def _say_alive(self) -> None:
         try:
-            await self.write(COMMENT)
+            await self.write(self._sign_of_life or b"")
         except ClientLeft:
             self._stop_timer()  # aiohttp cancels the handler, which ends the call

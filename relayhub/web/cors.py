@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from relayhub.web.mounts import mount_of
+from relayhub.web.mounts import manner_of
 
 METHODS = "GET, POST, DELETE, OPTIONS"
 EXPOSED = (
@@ -18,7 +18,8 @@ EXPOSED = (
 )
 ALLOWED_FIXED = (
     "authorization, content-type, accept, x-api-key, x-goog-api-key, x-goog-api-client, anthropic-version, "
-    "anthropic-beta, anthropic-dangerous-direct-browser-access, openai-organization, openai-project, openai-beta, "
+    "anthropic-beta, anthropic-user-profile-id, anthropic-workspace-id, anthropic-dangerous-direct-browser-access, "
+    "openai-organization, openai-project, openai-beta, "
     "idempotency-key, last-event-id, x-request-id"
 )
 PREFLIGHT_MAX_AGE_S = 600
@@ -30,7 +31,9 @@ def cors(origins: Sequence[str], base_path: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get("origin")
-        if origin is None or mount_of(request.path, base_path) is None or not ("*" in origins or origin in origins):
+        if origin is None or not ("*" in origins or origin in origins):
+            return await handler(request)
+        if manner_of(request.path, request.headers, request.query, base_path) is None:
             return await handler(request)
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return _preflight(request, origins)

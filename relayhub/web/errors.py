@@ -8,11 +8,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from ulid import ULID
 
-from relayhub.dialects.openai_chat.errors import ErrorProfile, render_error
+from relayhub.dialects import anthropic_messages, gemini_generate
+from relayhub.dialects.error_rules import RenderedError
+from relayhub.dialects.openai_chat import errors as openai_errors
+from relayhub.dialects.openai_chat.errors import ErrorProfile
+from relayhub.types.call import Dialect
 from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError
 from relayhub.web.client_address import client_address
 from relayhub.web.context import CONTEXT, REQUEST_ID
-from relayhub.web.mounts import mount_of
+from relayhub.web.mounts import Manner, manner_of
 
 log = structlog.get_logger("relayhub.web")
 
@@ -45,19 +49,30 @@ def error_response(request: web.Request, error: RelayhubError) -> web.Response:
         code=error.code,
         detail=error.detail,
     )
-    mount = mount_of(request.path, request.app[CONTEXT].server.base_path)
-    if mount is None:
+    manner = manner_of(request.path, request.headers, request.query, request.app[CONTEXT].server.base_path)
+    if manner is None:
         return _plain(request, error, request_id)
-    rendered = render_error(error, request_id, mount.profile)
+    rendered = render(error, request_id, manner)
     headers = {"x-request-id": request_id, **rendered.headers, **_own_headers(error)}
     return web.Response(
         status=rendered.status, body=rendered.body, headers={**headers, "content-type": "application/json"}
     )
 
 
+def render(error: RelayhubError, request_id: str, manner: Manner) -> RenderedError:
+    """The answer to an error before anything else was sent."""
+    match manner.dialect:
+        case Dialect.ANTHROPIC_MESSAGES:
+            return anthropic_messages.render_error(error, request_id)
+        case Dialect.GEMINI_GENERATE | Dialect.GEMINI_EMBEDDINGS:
+            return gemini_generate.render_error(error, request_id)
+        case _:
+            return openai_errors.render_error(error, request_id, manner.profile)
+
+
 def _plain(request: web.Request, error: RelayhubError, request_id: str) -> web.Response:
     """Outside every mount: seed 000's ``{"success": false, "message": …}``, which is ``/api``'s shape."""
-    rendered = render_error(error, request_id, ErrorProfile.RELAY)
+    rendered = openai_errors.render_error(error, request_id, ErrorProfile.RELAY)
     body = {"success": False, "message": error.message, "code": error.code, "request_id": request_id}
     headers = {"x-request-id": request_id, **rendered.headers, **_own_headers(error)}
     return web.Response(

@@ -37,7 +37,12 @@ class DemoSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-TYPES: dict[str, type[BaseModel]] = {"openai": AcmeSettings, "demo": DemoSettings}
+TYPES: dict[str, type[BaseModel]] = {
+    "openai": AcmeSettings,
+    "claude": AcmeSettings,
+    "gemini": AcmeSettings,
+    "demo": DemoSettings,
+}
 NONE: Mapping[str, str] = {}
 
 

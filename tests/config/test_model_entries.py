@@ -84,7 +84,10 @@ def test_prices_that_are_not_said_are_left_to_the_accounts(tmp_path: Path) -> No
         ('{price: "0.27"}', "a mapping (`key: value`) is needed"),
         ("'0.27'", "a mapping (`key: value`) is needed"),
         ("{free: true, operations: []}", "it must not be empty"),
-        ("{free: true, operations: [painting]}", "it must be one of `chat`, `embeddings`"),
+        (
+            "{free: true, operations: [painting]}",
+            "it must be one of `chat`, `embeddings`, `completions`",
+        ),
         ("{free: true, max_output_tokens: 0}", "it must be more than 0"),
         ("{free: true, upstream: ''}", "it must not be empty"),
         ("{free: true, aliases: [a b]}", "this is not a model name"),

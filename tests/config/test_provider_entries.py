@@ -46,7 +46,10 @@ def test_an_unknown_type_lists_the_known_ones_and_lets_the_rest_be_checked(tmp_p
         ((3, 11), "there is no provider type `demoo`"),
         ((4, 12), "this is not an http or https URL"),
     ]
-    assert found[0].hint == "Did you mean `demo`? Known types: `demo`, `openai`. `type:` names the plugin's type."
+    assert (
+        found[0].hint
+        == "Did you mean `demo`? Known types: `claude`, `demo`, `gemini`, `openai`. `type:` names the plugin's type."
+    )
 
 
 def test_an_unknown_type_without_type_is_located_at_the_name(tmp_path: Path) -> None:

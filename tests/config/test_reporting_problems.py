@@ -41,7 +41,7 @@ def test_five_mistakes_are_reported_at_once_with_place_caret_and_remedy(tmp_path
         "relayhub.yaml:7:11: there is no provider type `opnai` (providers.acme.type)\n"
         "        type: opnai\n"
         "              ^^^^^\n"
-        "    Did you mean `openai`? Known types: `demo`, `openai`. `type:` names the plugin's type.\n"
+        "    Did you mean `openai`? Known types: `claude`, `demo`, `gemini`, `openai`. `type:` names the plugin's type.\n"
         "relayhub.yaml:9:26: a price must be in quotes, so that it stays exact (providers.acme.models.m.price.input)\n"
         "          m: {price: {input: 0.15}}\n"
         "                             ^^^^\n"

@@ -43,7 +43,7 @@ def test_the_example_is_valid_once_its_variables_are_set(tmp_path: Path) -> None
 
     config = valid(tmp_path, text, VARIABLES)
 
-    assert list(config.providers) == ["openai", "deepseek", "kimi", "qwen", "local", "demo"]
+    assert list(config.providers) == ["openai", "deepseek", "kimi", "qwen", "claude", "gemini", "local", "demo"]
     assert config.disabled == ("glm",)
     assert config.store.path == tmp_path / "relayhub.db"
 
@@ -95,7 +95,8 @@ def test_every_setting_of_the_schema_appears_in_the_example() -> None:
     text = SWITCHED_OFF.sub(r"\1", example_text())
     example = yaml.safe_load(text)
     common = {
-        ("providers", "*", "model_defaults", name) for name in ("free", "public", "operations", "max_output_tokens")
+        ("providers", "*", "model_defaults", name)
+        for name in ("free", "public", "operations", "max_output_tokens", "image_form")
     }
     prices = {path for path in fields_of(ConfigFile) if path[:4] == ("providers", "*", "model_defaults", "price")}
     wanted = set(fields_of(ConfigFile)) - common - prices

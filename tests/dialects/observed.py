@@ -27,8 +27,10 @@ class Fixture:
     streamed: bool
 
 
-def fixtures() -> list[Fixture]:
-    entries = json.loads((FIXTURES / "manifest.json").read_text())["fixtures"]
+def fixtures(protocol: str) -> list[Fixture]:
+    """Those of one protocol: ``openai_chat``, ``openai_responses``, ``anthropic`` or ``gemini``."""
+    every = json.loads((FIXTURES / "manifest.json").read_text())["fixtures"]
+    entries = [entry for entry in every if entry["protocol"] == protocol]
     return [
         Fixture(
             id=entry["id"].partition("/")[2],

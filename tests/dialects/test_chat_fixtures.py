@@ -20,9 +20,10 @@ from tests.dialects.observed import (
     through_native,
     through_translation,
 )
+from tests.dialects.views import decoded, encoded, view
 
 CODEC = OpenAIChat()
-ALL = fixtures()
+ALL = fixtures("openai_chat")
 STREAMS = [fixture for fixture in ALL if fixture.streamed]
 REPLIES = [fixture for fixture in ALL if not fixture.streamed and fixture.status == 200]
 ERRORS = [fixture for fixture in ALL if fixture.status != 200]
@@ -38,8 +39,8 @@ def test_a_request_comes_back_equal_with_usage_asked_for(fixture: Fixture) -> No
     expected = json.loads(fixture.request)
     if expected.get("stream"):
         expected["stream_options"] = {"include_usage": True}
-    request = CODEC.decode_request(fixture.request)
-    assert json.loads(CODEC.encode_request(request, model=request.model)) == expected
+    request = decoded(CODEC, fixture.request)
+    assert json.loads(CODEC.encode_request(request, model=request.model).body) == expected
 
 
 @named([fixture for fixture in ALL if fixture.id != "error_400"])
@@ -63,10 +64,10 @@ def test_an_empty_conversation_is_refused_as_the_fixture_says() -> None:
 
 @named(REPLIES)
 def test_a_reply_shows_the_same_in_both_lanes(fixture: Fixture) -> None:
-    native, usage = CODEC.native_reply(fixture.response, rename_to=None)
+    native, usage = CODEC.native_reply(fixture.response, view(rename_to=None))
     assert native is fixture.response
     reply = CODEC.decode_reply(fixture.response)
-    translated = CODEC.encode_reply(reply)
+    translated = encoded(CODEC, reply)
     assert reply.usage == usage
     check(observe_reply(native), fixture.expect)
     assert observe_reply(native) == observe_reply(translated)
@@ -89,7 +90,7 @@ def test_an_error_answer_is_read(fixture: Fixture) -> None:
 def test_the_byte_lane_shows_what_is_expected_at_every_split(fixture: Fixture, rename_to: str | None) -> None:
     whole: bytes | None = None
     for pieces in splits(fixture.response):
-        stream = CODEC.native_stream(rename_to=rename_to, include_usage=True)
+        stream = CODEC.native_stream(view(rename_to=rename_to, include_usage=True))
         if "error" in fixture.expect:
             with pytest.raises(UpstreamError) as caught:
                 through_native(stream, pieces)
@@ -106,7 +107,7 @@ def test_the_byte_lane_shows_what_is_expected_at_every_split(fixture: Fixture, r
 
 @named(STREAMS)
 def test_the_translated_lane_shows_the_same_at_every_split(fixture: Fixture) -> None:
-    native = CODEC.native_stream(rename_to="public-name", include_usage=True)
+    native = CODEC.native_stream(view(rename_to="public-name", include_usage=True))
     if "error" in fixture.expect:
         with pytest.raises(UpstreamError) as expected:
             through_native(native, [fixture.response])
@@ -115,7 +116,7 @@ def test_the_translated_lane_shows_the_same_at_every_split(fixture: Fixture) -> 
         shown = observe_stream(through_native(native, [fixture.response]))
     whole: bytes | None = None
     for pieces in splits(fixture.response):
-        encoder = CODEC.stream_encoder(model="public-name", include_usage=True)
+        encoder = CODEC.stream_encoder(view(model="public-name", include_usage=True))
         if "error" in fixture.expect:
             with pytest.raises(UpstreamError) as caught:
                 through_translation(CODEC.stream_decoder(), encoder, pieces)
@@ -135,7 +136,7 @@ def test_the_translated_lane_shows_the_same_at_every_split(fixture: Fixture) -> 
 
 @named(STREAMS)
 def test_both_lanes_count_the_same_characters_and_usage(fixture: Fixture) -> None:
-    native = CODEC.native_stream(rename_to=None, include_usage=False)
+    native = CODEC.native_stream(view(rename_to=None, include_usage=False))
     native.feed(fixture.response)
     events = CODEC.stream_decoder().feed(fixture.response)
     texts = [getattr(event, "text", "") + getattr(event, "arguments", "") for event in events]
@@ -146,8 +147,8 @@ def test_both_lanes_count_the_same_characters_and_usage(fixture: Fixture) -> Non
 
 @named([fixture for fixture in STREAMS if "usage" in fixture.expect])
 def test_usage_is_hidden_from_a_client_that_did_not_ask(fixture: Fixture) -> None:
-    hidden = through_native(CODEC.native_stream(rename_to=None, include_usage=False), [fixture.response])
+    hidden = through_native(CODEC.native_stream(view(rename_to=None, include_usage=False)), [fixture.response])
     assert all(event == "[DONE]" or event["choices"] for event in frames_of(hidden))
-    encoder = CODEC.stream_encoder(model="m", include_usage=False)
+    encoder = CODEC.stream_encoder(view(model="m", include_usage=False))
     written = through_translation(CODEC.stream_decoder(), encoder, [fixture.response])
     assert all(event == "[DONE]" or "usage" not in event for event in frames_of(written))

@@ -24,6 +24,7 @@ from relayhub.types.chat import (
 )
 from relayhub.types.errors import ErrorKind, UpstreamError
 from relayhub.types.usage import Usage
+from tests.dialects.views import encoded, view
 
 CODEC = OpenAIChat()
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
@@ -37,7 +38,7 @@ def reply(message: dict[str, Any] | None = None, finish: Any = "stop", **fields:
 
 
 def again(body: bytes) -> Any:
-    return json.loads(CODEC.encode_reply(CODEC.decode_reply(body)))
+    return json.loads(encoded(CODEC, CODEC.decode_reply(body)))
 
 
 FULL: list[bytes] = [
@@ -149,7 +150,7 @@ NO_REPLY: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", NO_REPLY)
 def test_what_is_no_completion_is_an_upstream_error(name: str) -> None:
-    for read in (CODEC.decode_reply, lambda body: CODEC.native_reply(body, rename_to="x")):
+    for read in (CODEC.decode_reply, lambda body: CODEC.native_reply(body, view(rename_to="x"))):
         with pytest.raises(UpstreamError) as caught:
             read(NO_REPLY[name])
         assert (caught.value.code, caught.value.delivered) == ("upstream_invalid_response", True)
@@ -166,7 +167,7 @@ def test_what_is_no_completion_is_an_upstream_error(name: str) -> None:
 )
 def test_an_error_in_a_200_is_an_error(value: Any, kind: ErrorKind) -> None:
     body = reply(error=value)
-    for read in (CODEC.decode_reply, lambda body: CODEC.native_reply(body, rename_to=None)):
+    for read in (CODEC.decode_reply, lambda body: CODEC.native_reply(body, view(rename_to=None))):
         with pytest.raises(UpstreamError) as caught:
             read(body)
         assert caught.value.kind is kind
@@ -176,27 +177,27 @@ def test_falsy_errors_are_none() -> None:
     falsy: list[Any] = [None, "", {}, []]
     for value in falsy:
         body = reply(error=value)
-        assert CODEC.native_reply(body, rename_to=None)[0] is body
+        assert CODEC.native_reply(body, view(rename_to=None))[0] is body
         CODEC.decode_reply(body)
 
 
 def test_the_byte_lane_changes_the_name_only_and_reads_usage() -> None:
     head = b'{ "model" : "m", "x":1.50, "choices":[{"message":{"content":"\\"model\\""}}],\n'
     body = head + b'"usage":{"prompt_tokens":3,"completion_tokens":2} }'
-    passed, usage = CODEC.native_reply(body, rename_to="new")
+    passed, usage = CODEC.native_reply(body, view(rename_to="new"))
     assert passed == body.replace(b'"m"', b'"new"', 1)
     assert usage == Usage(3, 2)
-    assert CODEC.native_reply(body, rename_to=None)[0] is body
+    assert CODEC.native_reply(body, view(rename_to=None))[0] is body
 
 
 def test_a_reply_without_a_model_stays_without_one() -> None:
     body = b'{"choices":[{"message":{}}]}'
-    assert CODEC.native_reply(body, rename_to="new") == (body, None)
+    assert CODEC.native_reply(body, view(rename_to="new")) == (body, None)
 
 
 def test_a_byte_order_mark_and_broken_utf8_do_no_harm() -> None:
     body = b"\xef\xbb\xbf" + reply().replace(b"Hi", b"H\xff")
-    passed, _ = CODEC.native_reply(body, rename_to=None)
+    passed, _ = CODEC.native_reply(body, view(rename_to=None))
     assert json.loads(passed.decode())["choices"][0]["message"]["content"] == "H�"
     assert CODEC.decode_reply(body).choices[0].message.parts == (TextPart("H�"),)
 
@@ -206,7 +207,7 @@ def test_a_byte_order_mark_and_broken_utf8_do_no_harm() -> None:
 )
 def test_unbelievable_usage_is_none(usage: Any) -> None:
     body = reply(usage=usage)
-    assert CODEC.native_reply(body, rename_to=None)[1] is None
+    assert CODEC.native_reply(body, view(rename_to=None))[1] is None
     assert CODEC.decode_reply(body).usage is None
 
 
@@ -216,7 +217,7 @@ def test_a_reply_of_another_dialect_is_written_by_the_book() -> None:
     answer = ChatReply(
         "r", "m", 7, (Choice(0, message, FinishReason.STOP, {"y": 1}),), Usage(9, 4, 3, 2, 1), {"type": "message"}
     )
-    assert json.loads(CODEC.encode_reply(answer)) == {
+    assert json.loads(encoded(CODEC, answer)) == {
         "id": "r",
         "object": "chat.completion",
         "created": 7,
@@ -251,7 +252,7 @@ def test_a_reply_of_another_dialect_is_written_by_the_book() -> None:
 )
 def test_an_empty_answer_has_an_empty_string(parts: Any, content: str | None) -> None:
     answer = ChatReply("r", "m", 7, (Choice(0, Message(Role.ASSISTANT, parts), FinishReason.CONTENT_FILTER),))
-    assert json.loads(CODEC.encode_reply(answer))["choices"][0]["message"]["content"] == content
+    assert json.loads(encoded(CODEC, answer))["choices"][0]["message"]["content"] == content
 
 
 json_values = st.recursive(
@@ -274,6 +275,6 @@ json_values = st.recursive(
 def test_any_json_is_a_reply_or_an_upstream_error(value: Any) -> None:
     body = json.dumps(value).encode()
     with contextlib.suppress(UpstreamError):
-        json.loads(CODEC.encode_reply(CODEC.decode_reply(body)))
+        json.loads(encoded(CODEC, CODEC.decode_reply(body)))
     with contextlib.suppress(UpstreamError):
-        json.loads(CODEC.native_reply(body, rename_to="x")[0])
+        json.loads(CODEC.native_reply(body, view(rename_to="x"))[0])

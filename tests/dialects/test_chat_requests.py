@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from relayhub.types.chat import (
     ToolResultPart,
 )
 from relayhub.types.errors import ClientError, ErrorKind
+from tests.dialects.views import decoded
 
 CODEC = OpenAIChat()
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR42mP4z8AARAwQCgAf7gP9Y167WwAAAABJRU5ErkJggg=="
@@ -44,8 +46,8 @@ def body(messages: list[Any] | None = None, **fields: Any) -> bytes:
 
 
 def again(request: bytes) -> Any:
-    decoded = CODEC.decode_request(request)
-    return json.loads(CODEC.encode_request(decoded, model=decoded.model))
+    hub = decoded(CODEC, request)
+    return json.loads(CODEC.encode_request(hub, model=hub.model).body)
 
 
 # --- nothing is lost ---------------------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def test_stream_options_are_left_out_where_nothing_streams() -> None:
     ],
 )
 def test_the_cap_is_known_and_keeps_its_spelling(fields: dict[str, Any], cap: int | None) -> None:
-    assert CODEC.decode_request(body(**fields)).max_output_tokens == cap
+    assert decoded(CODEC, body(**fields)).max_output_tokens == cap
     assert again(body(**fields)) == json.loads(body(**fields))
 
 
@@ -224,7 +226,8 @@ def test_the_larger_of_two_caps_is_what_may_be_spent() -> None:
 
 
 def test_everything_has_its_word() -> None:
-    request = CODEC.decode_request(
+    request = decoded(
+        CODEC,
         body(
             [
                 {"role": "developer", "content": "Be brief."},
@@ -262,7 +265,7 @@ def test_everything_has_its_word() -> None:
             response_format={"type": "json_schema", "json_schema": {"name": "out", "schema": {"type": "object"}}},
             reasoning_effort="low",
             user="u1",
-        )
+        ),
     )
     system, user, assistant, tool = request.messages
     assert system == Message(Role.DEVELOPER, (TextPart("Be brief."),), plain=True)
@@ -303,7 +306,7 @@ def test_everything_has_its_word() -> None:
 )
 def test_images_are_accepted_in_loose_forms_and_normalised(url: str, media: Media) -> None:
     content = [{"type": "image_url", "image_url": {"url": url}}]
-    request = CODEC.decode_request(body([{"role": "user", "content": content}]))
+    request = decoded(CODEC, body([{"role": "user", "content": content}]))
     assert request.messages[0].parts == (ImagePart(media),)
 
 
@@ -380,7 +383,7 @@ WRONG: list[tuple[str, bytes]] = [
 @pytest.mark.parametrize(("param", "request_body"), WRONG, ids=[f"{n}-{param}" for n, (param, _) in enumerate(WRONG)])
 def test_a_wrong_shape_is_named_by_its_path(param: str, request_body: bytes) -> None:
     with pytest.raises(ClientError) as caught:
-        CODEC.decode_request(request_body)
+        decoded(CODEC, request_body)
     error = caught.value
     assert (error.kind, error.param) == (ErrorKind.INVALID_REQUEST, param)
     assert param in error.message
@@ -459,7 +462,7 @@ def test_the_user_is_kept_printable_and_short(field: str) -> None:
     )
 )
 def test_bad_input_is_only_ever_a_client_error(request: dict[str, Any]) -> None:
-    for read in (CODEC.envelope, CODEC.decode_request):
+    for read in (CODEC.envelope, partial(decoded, CODEC)):
         with contextlib.suppress(ClientError):
             read(json.dumps(request).encode())
 
@@ -513,7 +516,7 @@ def test_only_the_name_changes() -> None:
 
 def foreign(*messages: Message, **fields: Any) -> Any:
     request = ChatRequest("other.dialect", "m", messages, **fields)
-    return json.loads(CODEC.encode_request(request, model="m"))
+    return json.loads(CODEC.encode_request(request, model="m").body)
 
 
 def test_results_come_first_and_their_media_after_all_of_them() -> None:

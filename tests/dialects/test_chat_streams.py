@@ -27,6 +27,7 @@ from relayhub.types.chat import (
 from relayhub.types.errors import ErrorKind, UpstreamError
 from relayhub.types.usage import Usage
 from tests.dialects.observed import frames_of, observe_stream, splits, through_native, through_translation
+from tests.dialects.views import view
 
 CODEC = OpenAIChat()
 DONE = b"data: [DONE]\n\n"
@@ -65,16 +66,16 @@ def events_of(*parts: bytes) -> list[ChatEvent]:
 def both(*parts: bytes) -> tuple[bytes, bytes]:
     """What a client that asked for usage gets by the byte lane, and by way of events."""
     body = b"".join(parts)
-    native = through_native(CODEC.native_stream(rename_to=None, include_usage=True), [body])
-    encoder = CODEC.stream_encoder(model="m", include_usage=True)
+    native = through_native(CODEC.native_stream(view(rename_to=None, include_usage=True)), [body])
+    encoder = CODEC.stream_encoder(view(model="m", include_usage=True))
     return native, through_translation(CODEC.stream_decoder(), encoder, [body])
 
 
 def failure_of(*parts: bytes) -> tuple[UpstreamError, UpstreamError]:
     with pytest.raises(UpstreamError) as native:
-        through_native(CODEC.native_stream(rename_to=None, include_usage=True), parts)
+        through_native(CODEC.native_stream(view(rename_to=None, include_usage=True)), parts)
     with pytest.raises(UpstreamError) as translated:
-        through_translation(CODEC.stream_decoder(), CODEC.stream_encoder(model="m", include_usage=True), parts)
+        through_translation(CODEC.stream_decoder(), CODEC.stream_encoder(view(model="m", include_usage=True)), parts)
     assert native.value.code == translated.value.code
     return native.value, translated.value
 
@@ -128,7 +129,7 @@ WAYS: dict[str, list[list[dict[str, Any]]]] = {
 @pytest.mark.parametrize("way", WAYS)
 def test_tool_calls_come_out_by_the_book(way: str) -> None:
     body = b"".join(calls(*fragments) for fragments in WAYS[way]) + chunk(finish="tool_calls") + DONE
-    encoder = CODEC.stream_encoder(model="m", include_usage=False)
+    encoder = CODEC.stream_encoder(view(model="m", include_usage=False))
     written = through_translation(CODEC.stream_decoder(), encoder, [body])
     assert observe_stream(written).tool_calls == [["a", "f", '{"x":1}'], ["b", "g", "{}"]]
     _check_written_calls(frames_of(written))
@@ -179,7 +180,7 @@ def test_custom_tool_calls_keep_their_shape() -> None:
     body = calls({"index": 0, "id": "a", "type": "custom", "custom": {"name": "raw", "input": "ab"}}) + calls(
         {"index": 0, "custom": {"input": "c"}}
     )
-    encoder = CODEC.stream_encoder(model="m", include_usage=False)
+    encoder = CODEC.stream_encoder(view(model="m", include_usage=False))
     written = through_translation(CODEC.stream_decoder(), encoder, [body + STOP + DONE])
     fragments = [event["choices"][0]["delta"]["tool_calls"][0] for event in frames_of(written)[:-2]]
     assert fragments[0] == {"index": 0, "id": "a", "type": "custom", "custom": {"name": "raw", "input": ""}}
@@ -219,7 +220,7 @@ def test_reasoning_is_read_once_and_written_under_its_own_name(reasoning: dict[s
     assert [event for event in events if isinstance(event, ReasoningDelta)] == [
         ReasoningDelta(0, "hm", wire_field=field)
     ]
-    written = frames_of(CODEC.stream_encoder(model="m", include_usage=False).encode(events))
+    written = frames_of(CODEC.stream_encoder(view(model="m", include_usage=False)).encode(events))
     assert written[0]["choices"][0]["delta"] == {"role": "assistant", "content": "", field: "hm"}
 
 
@@ -273,7 +274,7 @@ USAGES: dict[str, tuple[list[bytes], Usage | None]] = {
 @pytest.mark.parametrize("habit", USAGES)
 def test_usage_is_read_wherever_it_is_and_only_if_believable(habit: str) -> None:
     parts, expected = USAGES[habit]
-    native = CODEC.native_stream(rename_to=None, include_usage=True)
+    native = CODEC.native_stream(view(rename_to=None, include_usage=True))
     native.feed(b"".join(parts))
     reported = [event.usage for event in events_of(*parts) if isinstance(event, UsageReported)]
     assert native.usage == expected
@@ -291,7 +292,7 @@ def test_odd_but_legal_framing_changes_nothing() -> None:
     ]
     assert events_of(*odd) == events_of(*plain)
     for pieces in splits(b"".join(odd)):
-        native = CODEC.native_stream(rename_to="other", include_usage=True)
+        native = CODEC.native_stream(view(rename_to="other", include_usage=True))
         out = through_native(native, pieces)
         assert native.delivered_chars == 2
         assert (out.count(b'"model":"other"'), out.count(b'"model":"m"'), out.endswith(DONE)) == (3, 0, True)
@@ -354,7 +355,7 @@ WEIRD: list[dict[str, Any]] = [
 def test_wrongly_typed_chunks_never_raise(weird: dict[str, Any]) -> None:
     parts = frame(weird), text("end"), STOP, DONE
     events = events_of(*parts)
-    native = CODEC.native_stream(rename_to="n", include_usage=False)
+    native = CODEC.native_stream(view(rename_to="n", include_usage=False))
     native.feed(b"".join(parts))
     texts = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert texts.endswith("end")
@@ -394,7 +395,7 @@ def test_wrongly_typed_chunks_never_raise(weird: dict[str, Any]) -> None:
 def test_any_json_is_survived_alike(value: Any) -> None:
     body = frame(value) + text("end") + STOP + DONE
     translated = CODEC.stream_decoder().feed(body)
-    native = CODEC.native_stream(rename_to="n", include_usage=True)
+    native = CODEC.native_stream(view(rename_to="n", include_usage=True))
     native.feed(body)
     assert native.ended
     assert Ended() in translated
@@ -480,7 +481,7 @@ def test_a_null_error_is_none() -> None:
 
 
 def test_a_deferred_error_ends_the_tap_at_once() -> None:
-    stream = CODEC.native_stream(rename_to=None, include_usage=True)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=True))
     assert stream.feed(text("a") + frame({"error": "no"})) == text("a")
     assert stream.ended
     with pytest.raises(UpstreamError):
@@ -500,7 +501,7 @@ def test_a_deferred_error_is_raised_by_the_next_read_even_an_empty_one() -> None
 
 
 def test_comments_pass_but_start_nothing() -> None:
-    stream = CODEC.native_stream(rename_to="x", include_usage=False)
+    stream = CODEC.native_stream(view(rename_to="x", include_usage=False))
     assert stream.feed(b": ping\n\n") == b": ping\n\n"
     assert not stream.started
     stream.feed(text("a"))
@@ -508,7 +509,7 @@ def test_comments_pass_but_start_nothing() -> None:
 
 
 def test_whole_frames_only_and_done_is_held_back() -> None:
-    stream = CODEC.native_stream(rename_to=None, include_usage=True)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=True))
     body = text("a") + STOP
     assert stream.feed(body[:-1]) == text("a")
     assert stream.feed(body[-1:] + DONE) == STOP
@@ -519,7 +520,7 @@ def test_whole_frames_only_and_done_is_held_back() -> None:
 
 def test_an_unchanged_frame_is_the_same_bytes() -> None:
     odd = b'data: { "model" : "m" , "choices":[ {"index":0,"delta":{"content":"a"}, "x":1.50} ] }\n\n'
-    stream = CODEC.native_stream(rename_to=None, include_usage=True)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=True))
     stream.feed(b": c\n\n")
     assert stream.feed(odd) is odd
 
@@ -539,13 +540,13 @@ RENAMED = [
 
 @pytest.mark.parametrize(("before", "after"), RENAMED)
 def test_the_name_is_spliced_and_nothing_else(before: bytes, after: bytes) -> None:
-    stream = CODEC.native_stream(rename_to="new", include_usage=True)
+    stream = CODEC.native_stream(view(rename_to="new", include_usage=True))
     for _ in range(3):  # the second time goes the quick way
         assert stream.feed(b"data: " + before + b"\n\n") == b"data: " + after + b"\n\n"
 
 
 def test_frames_that_begin_otherwise_are_renamed_too() -> None:
-    stream = CODEC.native_stream(rename_to="new", include_usage=True)
+    stream = CODEC.native_stream(view(rename_to="new", include_usage=True))
     for model in ("m", "m-2", "m", "", "n" * 100):
         sent = b'data: {"id":"1","model":"' + model.encode() + b'","choices":[]}\r\n\r\n'
         assert stream.feed(sent) == b'data: {"id":"1","model":"new","choices":[]}\r\n\r\n'
@@ -553,13 +554,13 @@ def test_frames_that_begin_otherwise_are_renamed_too() -> None:
 
 def test_usage_beside_content_passes_as_it_is() -> None:
     last = chunk(finish="stop", usage=usage(3, 2))
-    stream = CODEC.native_stream(rename_to=None, include_usage=False)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=False))
     assert stream.feed(last) == last
     assert stream.usage == Usage(3, 2)
 
 
 def test_everything_the_model_said_is_counted_in_characters() -> None:
-    stream = CODEC.native_stream(rename_to=None, include_usage=True)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=True))
     stream.feed(chunk({"role": "assistant", "content": "世界", "reasoning_content": "abc", "refusal": "x"}))
     stream.feed(calls({"index": 0, "id": "a", "function": {"name": "f", "arguments": "12345"}}))
     stream.feed(calls({"index": 1, "id": "b", "custom": {"name": "g", "input": "67"}}))
@@ -570,7 +571,7 @@ def test_everything_the_model_said_is_counted_in_characters() -> None:
 def test_a_line_over_the_cap_breaks_the_stream(length: int) -> None:
     long = b"data: " + b" " * (length - 2) + b"{}"
     assert len(long) == length + 6
-    stream = CODEC.native_stream(rename_to=None, include_usage=True)
+    stream = CODEC.native_stream(view(rename_to=None, include_usage=True))
     if length + 8 <= 1 << 20:
         stream.feed(long + b"\n\n")
         return
@@ -599,7 +600,7 @@ SAID: list[ChatEvent] = [
 
 
 def written(*, include_usage: bool, events: list[ChatEvent] = SAID) -> list[Any]:
-    encoder = CODEC.stream_encoder(model="public", include_usage=include_usage)
+    encoder = CODEC.stream_encoder(view(model="public", include_usage=include_usage))
     return frames_of(encoder.encode(events) + encoder.finish())
 
 
@@ -641,7 +642,7 @@ def test_usage_that_nobody_reported_is_not_invented() -> None:
 
 
 def test_one_finish_per_choice_and_all_that_was_said() -> None:
-    encoder = CODEC.stream_encoder(model="public", include_usage=True)
+    encoder = CODEC.stream_encoder(view(model="public", include_usage=True))
     seen = observe_stream(encoder.encode(SAID) + encoder.finish())
     assert (seen.text, seen.reasoning, seen.refusal) == ("ab", "hm", "no")
     assert seen.finish == {0: "tool_calls", 1: "stop"}
@@ -651,7 +652,7 @@ def test_one_finish_per_choice_and_all_that_was_said() -> None:
 
 
 def test_the_terminal_event_waits_for_finish() -> None:
-    encoder = CODEC.stream_encoder(model="public", include_usage=True)
+    encoder = CODEC.stream_encoder(view(model="public", include_usage=True))
     assert b"[DONE]" not in encoder.encode(SAID)
 
 
@@ -659,7 +660,7 @@ def test_extras_travel_with_the_chunk_they_came_in() -> None:
     logprobs = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}], "refusal": None}
     choice = {"index": 0, "delta": {"content": "a", "vendor": 1}, "logprobs": logprobs, "finish_reason": None}
     first = frame({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]})
-    encoder = CODEC.stream_encoder(model="m", include_usage=False)
+    encoder = CODEC.stream_encoder(view(model="m", include_usage=False))
     out = through_translation(CODEC.stream_decoder(), encoder, [first + chunk(finish="stop") + DONE])
     event = frames_of(out)[0]["choices"][0]
     assert event["logprobs"] == logprobs

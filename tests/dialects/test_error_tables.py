@@ -18,6 +18,7 @@ from relayhub.dialects.openai_chat.errors import (
 )
 from relayhub.types import limits
 from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError, UpstreamError
+from tests.dialects.views import envelope
 
 STATUSES: dict[ErrorKind, tuple[int, int]] = {
     ErrorKind.INVALID_REQUEST: (400, 400),
@@ -87,7 +88,7 @@ def test_every_kind_has_its_status_and_the_whole_body(kind: ErrorKind, profile: 
 
 @pytest.mark.parametrize("kind", list(ErrorKind))
 def test_every_kind_has_an_event(kind: ErrorKind) -> None:
-    event = OpenAIChat().encode_error_event(make(kind), "req_1")
+    event = OpenAIChat().encode_error_event(make(kind), "req_1", envelope())
     assert event.startswith(b"data: ")
     assert event.endswith(b"}\n\n")
     assert json.loads(event[6:])["error"]["code"] == "c"

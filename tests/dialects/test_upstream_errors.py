@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayhub.dialects.openai_chat import OpenAIChat
-from relayhub.dialects.openai_chat.upstream_errors import retry_after
+from relayhub.dialects.upstream_errors import retry_after
 from relayhub.types.errors import ErrorKind, UpstreamError
 from relayhub.types.http import HttpReply
 

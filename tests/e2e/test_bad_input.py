@@ -178,7 +178,15 @@ def test_an_unknown_path_is_a_404_in_its_mounts_shape(hub: Server, auth: dict[st
     assert (answer.status, answer.error["code"]) == (404, "unknown_path")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/nothing", "/%2e%2e/v1/models", "/api/..%2fv1/models"])
+@pytest.mark.parametrize("path", ["/%2e%2e/v1/models", "/nobody/v1/models", "/v1/v1/models"])
+def test_an_unknown_platform_names_the_known_ones(hub: Server, path: str) -> None:
+    answer = ask(hub, "GET", path)
+    error = json.loads(answer.body)["error"]
+    assert (answer.status, error["code"]) == (404, "unknown_platform")
+    assert "demo" in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/nothing", "/api/..%2fv1/models"])
 def test_an_unknown_path_elsewhere_is_seed_shaped(hub: Server, path: str) -> None:
     answer = ask(hub, "GET", path)
     body = json.loads(answer.body)

@@ -12,8 +12,10 @@ from relayhub.sdk import (
     Deadlines,
     Dialect,
     ErrorKind,
+    Framing,
     HttpReply,
     HttpRequest,
+    NativeCall,
     Operation,
     ProviderContext,
     UpstreamError,
@@ -28,7 +30,7 @@ class TestDemo(RegistrationSuite, NativeSuite, TransportSuite, ModelListSuite):
     provider_type = relayhub_demo.DEMO
     package = relayhub_demo
     chat_model = "demo-chat"
-    served = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+    served = {Dialect.OPENAI_CHAT: (Operation.CHAT,), Dialect.OPENAI_EMBEDDINGS: (Operation.EMBEDDINGS,)}
     list_bodies = (respond(HttpRequest("GET", f"{BASE_URL}/models")).pieces[0],)
     listed = tuple(DEMO_MODELS)
 
@@ -39,7 +41,8 @@ PATIENT = Deadlines()
 async def ask(clock: FakeClock | None = None, deadlines: Deadlines = PATIENT, /, **body: object) -> HttpReply:
     provider = DemoProvider(DemoSettings(), ProviderContext("demo", clock or FakeClock(), "relayhub/test"))
     operation = Operation.EMBEDDINGS if "input" in body else Operation.CHAT
-    request = provider.request(operation, json.dumps(body).encode(), stream=bool(body.get("stream")))
+    framing = Framing.SSE if body.get("stream") else None
+    request = provider.request(NativeCall(operation, str(body["model"]), json.dumps(body).encode(), framing))
     async with provider.transport().send(request, deadlines) as reply, aclosing(reply.chunks()) as chunks:
         return HttpReply(reply.status, reply.headers, b"".join([piece async for piece in chunks]))
 

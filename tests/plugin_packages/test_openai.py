@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 import relayhub_openai
-from relayhub.sdk import Dialect, HttpRequest, Operation, ProviderContext
+from relayhub.sdk import Dialect, HttpRequest, NativeCall, Operation, ProviderContext
 from relayhub.testing import FakeClock, ModelListSuite, NativeSuite, RegistrationSuite
 from relayhub_openai.provider import OpenAIProvider
 from relayhub_openai.settings import OpenAISettings
@@ -14,9 +14,21 @@ class TestOpenAI(RegistrationSuite, NativeSuite, ModelListSuite):
     provider_type = relayhub_openai.OPENAI
     package = relayhub_openai
     settings = {"base_url": "https://api.example.com/v1/", "api_key": "sk-canary-openai-0123456789"}
-    served = {Operation.CHAT: Dialect.OPENAI_CHAT, Operation.EMBEDDINGS: Dialect.OPENAI_EMBEDDINGS}
+    served = {
+        Dialect.OPENAI_CHAT: (Operation.CHAT,),
+        Dialect.OPENAI_EMBEDDINGS: (Operation.EMBEDDINGS,),
+        Dialect.OPENAI_COMPLETIONS: (Operation.COMPLETIONS,),
+        Dialect.OPENAI_MODERATIONS: (Operation.MODERATIONS,),
+        Dialect.OPENAI_AUDIO: (Operation.TRANSCRIPTION, Operation.TRANSLATION),
+        Dialect.JINA_RERANK: (Operation.RERANK,),
+    }
     list_bodies = (b'{"object":"list","data":[{"id":"b","object":"model"},{"id":"a"}]}',)
     listed = ("b", "a")
+
+
+class TestOpenAIWithResponses(TestOpenAI):
+    settings = {**TestOpenAI.settings, "responses": True}
+    served = {**TestOpenAI.served, Dialect.OPENAI_RESPONSES: (Operation.CHAT, Operation.COUNT_TOKENS)}
 
 
 def provider(**settings: object) -> OpenAIProvider:
@@ -24,7 +36,9 @@ def provider(**settings: object) -> OpenAIProvider:
 
 
 def chat_request(**settings: object) -> HttpRequest:
-    return provider(**settings).request(Operation.CHAT, b"{}", stream=False)
+    wire = provider(**settings).native(Dialect.OPENAI_CHAT)
+    assert wire is not None
+    return wire.request(NativeCall(Operation.CHAT, "m", b"{}"))
 
 
 def test_the_url_is_the_base_and_the_endpoint() -> None:

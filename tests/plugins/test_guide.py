@@ -64,7 +64,8 @@ from relayhub.plugins.host import PluginHost
 host = PluginHost.load()
 print([(plugin.name, plugin.version, plugin.source.value) for plugin in host.plugins][-1], sorted(host.provider_types))
 """
-    assert python("-c", look, folder=home) == "('echo', '1.0.0', 'entry point') ['demo', 'echo', 'openai']\n"
+    types = "['claude', 'demo', 'echo', 'gemini', 'openai']"
+    assert python("-c", look, folder=home) == f"('echo', '1.0.0', 'entry point') {types}\n"
 
 
 def test_every_helper_of_the_sdk_is_in_the_guide() -> None:

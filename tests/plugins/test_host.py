@@ -27,6 +27,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 """
 
+BUILT_INS = ["claude", "demo", "gemini", "openai"]
+
 
 def provider(name: str, **fields: object) -> str:
     more = "".join(f", {key}={value!r}" for key, value in fields.items())
@@ -77,9 +79,9 @@ def record() -> UsageRecord:
 
 def test_the_built_ins_come_through_the_door_of_everybody() -> None:
     host = PluginHost.load()
-    assert [plugin.name for plugin in host.plugins] == ["demo", "openai"]
+    assert [plugin.name for plugin in host.plugins] == BUILT_INS
     assert {plugin.source for plugin in host.plugins} == {Source.ENTRY_POINT}
-    assert set(host.provider_types) == {"demo", "openai"}
+    assert set(host.provider_types) == set(BUILT_INS)
 
 
 def test_files_and_packages_are_dropped_in(tmp_path: Path, write: Write) -> None:
@@ -96,7 +98,7 @@ def test_files_and_packages_are_dropped_in(tmp_path: Path, write: Write) -> None
 
 def test_a_module_by_name_is_the_same_plugin_as_its_entry_point() -> None:
     host = PluginHost.load(modules=["relayhub_demo"])
-    assert [plugin.name for plugin in host.plugins] == ["demo", "openai"]
+    assert [plugin.name for plugin in host.plugins] == BUILT_INS
 
 
 FAULTS = {
@@ -207,7 +209,7 @@ def test_the_order_of_plugins_is_fixed(tmp_path: Path, write: Write) -> None:
         write(f"{name}.py", provider(name))
     for _ in range(2):
         names = [plugin.name for plugin in load(tmp_path).plugins]
-        assert names == ["demo", "openai", "ape", "moth", "zebra"]
+        assert names == [*BUILT_INS, "ape", "moth", "zebra"]
 
 
 def test_nothing_is_imported_before_it_is_loaded() -> None:

@@ -108,3 +108,51 @@ def test_finding_one_model_follows_the_same_rules() -> None:
     for asked, who in (("secret", None), ("fast", principal("embed")), ("nothing", principal())):
         with pytest.raises(ClientError):
             CATALOG.find(asked, who)
+
+
+def on(platform: str, asked: str, *models: str) -> Resolved:
+    return CATALOG.resolve(asked, principal(*models), Operation.CHAT, platform)
+
+
+def test_a_platform_pins_its_provider() -> None:
+    assert upstreams(on("q", "fast")) == [("q", "fast-2")]
+    assert upstreams(on("p", "fast")) == [("p", "fast")]
+    assert upstreams(on("q", "lab/big-two")) == [("q", "big/two")]
+    assert upstreams(on("p", "lab/big-two")) == [("p", "big-two-preview")]
+
+
+def test_a_platform_may_be_a_type_then_all_of_its_providers_serve() -> None:
+    assert upstreams(on("any", "fast")) == [("p", "fast"), ("q", "fast-2")]
+
+
+def test_on_a_platform_the_upstreams_name_is_known_and_the_model_stays_itself() -> None:
+    resolved = on("q", "fast-2")
+    assert (resolved.model, upstreams(resolved)) == ("fast", [("q", "fast-2")])
+    with pytest.raises(ClientError):
+        resolve("fast-2")
+    with pytest.raises(ClientError):
+        on("p", "fast-2")
+
+
+def test_the_upstreams_name_is_no_way_around_a_keys_models() -> None:
+    with pytest.raises(ClientError):
+        on("q", "fast-2", "secret")
+    assert on("q", "fast-2", "fast").model == "fast"
+
+
+def test_an_unknown_platform_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ClientError) as caught:
+        on("nowhere", "fast")
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.NOT_FOUND, "unknown_platform")
+    assert "'any', 'p', 'q'" in caught.value.message
+
+
+def test_counting_tokens_goes_with_chat() -> None:
+    assert upstreams(resolve("secret", operation=Operation.COUNT_TOKENS)) == [("p", "secret")]
+    with pytest.raises(ClientError):
+        resolve("embed", operation=Operation.COUNT_TOKENS)
+
+
+def test_a_platform_lists_its_own_models() -> None:
+    assert [model.name for model in CATALOG.visible(principal(), "q")] == ["fast"]
+    assert CATALOG.visible(None)[1].operations == ("embeddings",)

@@ -29,6 +29,7 @@ from relayhub.sdk import (
     Finished,
     HttpReply,
     HttpRequest,
+    NativeCall,
     Operation,
     ProviderContext,
     ProviderType,
@@ -75,9 +76,9 @@ class Native:
     def native(self, dialect: Dialect) -> Native | None:
         return self if dialect is Dialect.OPENAI_CHAT else None
 
-    def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
+    def request(self, call: NativeCall) -> HttpRequest:
         headers = {"authorization": f"Bearer {self.key.get_secret_value()}"}
-        return HttpRequest("POST", "https://up.example/v1/chat", headers, body)
+        return HttpRequest("POST", "https://up.example/v1/chat", headers, call.body)
 
     def error(self, reply: HttpReply) -> UpstreamError:
         return decode_openai_error(reply)
@@ -271,8 +272,8 @@ def native(build: Callable[..., object], error_body: str = '{"error": {"message"
 
 def requesting(**changes: Any) -> type[Native]:
     class Faulty(Native):
-        def request(self, operation: Operation, body: bytes, *, stream: bool) -> HttpRequest:
-            return replace(super().request(operation, body, stream=stream), **changes)
+        def request(self, call: NativeCall) -> HttpRequest:
+            return replace(super().request(call), **changes)
 
     return Faulty
 
@@ -379,6 +380,15 @@ def test_a_sound_native_provider_breaks_no_rule() -> None:
 def test_a_native_fault_is_caught_by_its_rule(fault: str) -> None:
     build, rules = NATIVE[fault]
     assert native(build) == rules
+
+
+def test_a_count_that_costs_is_caught() -> None:
+    class Suite(NativeSuite):
+        provider_type = globals()["provider_type"](requesting(effect=Effect.PAID))
+        settings = {"api_key": KEY}
+        served = {Dialect.OPENAI_CHAT: (Operation.CHAT, Operation.COUNT_TOKENS)}
+
+    assert failing_rules(Suite) == {"test_counting_is_free"}
 
 
 # --- chat and embedding wires -----------------------------------------------------------------------------------------

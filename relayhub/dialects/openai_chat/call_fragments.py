@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from relayhub.dialects.fields import nested
+from relayhub.dialects.openai_chat.parts import NAME
 from relayhub.dialects.openai_chat.reply import arguments_of, minted_id
+from relayhub.dialects.openai_chat.signed import read_call
 from relayhub.dialects.openai_chat.upstream_json import string
 from relayhub.types.chat import ToolCallDelta, ToolCallStarted
 from relayhub.types.json import JsonObject
@@ -23,6 +25,8 @@ class _OpenCall:
     id: str
     name: str = ""
     custom: bool = False
+    signature: str | None = None
+    signer: str | None = None
     number: int | None = None
     waiting: str = ""
 
@@ -34,6 +38,8 @@ class _Fragment:
     name: str
     arguments: str
     custom: bool
+    signature: str | None
+    signer: str | None
 
 
 class CallFragments:
@@ -63,6 +69,8 @@ class CallFragments:
             call.id = call.id or fragment.id
             call.waiting += fragment.arguments
             call.custom = call.custom or fragment.custom
+            if fragment.signature is not None:
+                call.signature, call.signer = fragment.signature, fragment.signer
             if call.name:
                 yield from self._start(call)
         elif fragment.arguments:
@@ -78,7 +86,7 @@ class CallFragments:
         call.number = self._started
         self._started += 1
         call.id = call.id or minted_id(f"{self._seed}/{self._choice}/{call.number}")
-        yield ToolCallStarted(self._choice, call.number, call.id, call.name, call.custom)
+        yield ToolCallStarted(self._choice, call.number, call.id, call.name, call.custom, call.signature, call.signer)
         if call.waiting:
             yield ToolCallDelta(self._choice, call.number, call.waiting)
             call.waiting = ""
@@ -111,10 +119,13 @@ def _read(value: JsonObject) -> _Fragment:
     custom = value.get("type") == "custom" or "custom" in value
     inner = nested(value, "custom" if custom else "function")
     index = value.get("index")
+    signature, signer = read_call(value, NAME)
     return _Fragment(
         index=index if type(index) is int else None,
         id=string(value.get("id")),
         name=string(inner.get("name")),
         arguments=arguments_of(inner.get("input" if custom else "arguments")),
         custom=custom,
+        signature=signature,
+        signer=signer,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from relayhub.dialects.fields import Fields, nested
 from relayhub.dialects.openai_chat.parts import NAME, unsupported
+from relayhub.dialects.openai_chat.signed import call_fields, read_call
+from relayhub.types.call import Dialect
 from relayhub.types.chat import OpaquePart, ToolCallPart
 from relayhub.types.json import Extras, Json, JsonObject
 
@@ -24,15 +26,18 @@ def decode_call(value: Json, path: str) -> ToolCallPart | OpaquePart:
         case _:
             assert isinstance(value, dict)
             return OpaquePart(NAME, UNKNOWN_CALL, value)
-    return ToolCallPart(fields.name("id"), name, text, custom, fields.rest(inner))
+    assert isinstance(value, dict)
+    signature, signer = read_call(value, Dialect.GEMINI_GENERATE.value)
+    return ToolCallPart(fields.name("id"), name, text, custom, signature, signer, fields.rest(inner))
 
 
 def encode_call(part: ToolCallPart | OpaquePart, path: str, *, own: bool) -> JsonObject:
+    """``own``: decoded from this dialect. Another's signature means nothing to an upstream of this one."""
     if isinstance(part, OpaquePart):
         if part.dialect != NAME:
             raise unsupported(path, part.kind)
         return part.value
-    extras: Extras = part.extras if own else {}
+    extras: Extras = part.extras if own else call_fields(part) if part.signer == NAME else {}
     kind, field = ("custom", "input") if part.custom else ("function", "arguments")
     arguments = part.arguments if own or part.custom else part.arguments or "{}"
     inner: JsonObject = {"name": part.name, field: arguments, **nested(extras, kind)}

@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
-from relayhub.dialects.codec import Envelope, NativeStream, StreamDecoder, StreamEncoder
+from relayhub.dialects.codec import (
+    ClientView,
+    EncodedRequest,
+    Envelope,
+    Framing,
+    NativeStream,
+    StreamDecoder,
+    StreamEncoder,
+)
 from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
 from relayhub.dialects.openai_chat.errors import encode_error_event
 from relayhub.dialects.openai_chat.native import native_reply, native_request
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
+from relayhub.dialects.openai_chat.normalise import normalised
 from relayhub.dialects.openai_chat.parts import NAME
 from relayhub.dialects.openai_chat.reply import decode_reply, encode_reply
-from relayhub.dialects.openai_chat.request import decode_request, encode_request
+from relayhub.dialects.openai_chat.request import decode_request
+from relayhub.dialects.openai_chat.request_writer import encode_request
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_chat.stream_encoder import ChatStreamEncoder
-from relayhub.dialects.openai_chat.upstream_errors import decode_error
+from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
 from relayhub.types.http import HttpReply
 from relayhub.types.usage import Usage
+
+COMMENT = b": keep-alive\n\n"
 
 
 class OpenAIChat:
     """``POST /v1/chat/completions``; see :class:`relayhub.dialects.codec.ChatDialect`. Holds no state."""
 
     name: str = NAME
+    keep_alive: bytes | None = COMMENT
 
-    def envelope(self, body: bytes) -> Envelope:
+    def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
         return read_envelope(parse_object(body))
 
-    def decode_request(self, body: bytes) -> ChatRequest:
+    def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)
 
-    def encode_reply(self, reply: ChatReply) -> bytes:
-        return encode_reply(reply)
+    def encode_reply(self, reply: ChatReply, view: ClientView) -> bytes:
+        return encode_reply(reply, view)
 
-    def stream_encoder(self, *, model: str, include_usage: bool) -> StreamEncoder:
-        return ChatStreamEncoder(model=model, include_usage=include_usage)
+    def stream_encoder(self, view: ClientView) -> StreamEncoder:
+        return ChatStreamEncoder(view)
 
-    def encode_error_event(self, error: RelayhubError, request_id: str) -> bytes:
+    def encode_error_event(self, error: RelayhubError, request_id: str, envelope: Envelope) -> bytes:
         return encode_error_event(error, request_id)
 
-    def encode_request(self, request: ChatRequest, *, model: str) -> bytes:
+    def encode_request(self, request: ChatRequest, *, model: str) -> EncodedRequest:
         return encode_request(request, model=model)
 
     def decode_reply(self, body: bytes) -> ChatReply:
@@ -53,10 +66,10 @@ class OpenAIChat:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
-        return native_request(body, model=model, envelope=envelope)
+        return native_request(normalised(body), model=model, envelope=envelope)
 
-    def native_reply(self, body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:
-        return native_reply(body, rename_to=rename_to)
+    def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
+        return native_reply(body, rename_to=view.rename_to)
 
-    def native_stream(self, *, rename_to: str | None, include_usage: bool) -> NativeStream:
-        return ChatNativeStream(rename_to=rename_to, include_usage=include_usage)
+    def native_stream(self, view: ClientView) -> NativeStream:
+        return ChatNativeStream(rename_to=view.rename_to, include_usage=view.envelope.include_usage)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 import orjson
 
+from relayhub.dialects.error_rules import RenderedError, Retry, Rule, headers_of, own_type, status_of
 from relayhub.dialects.redact import shown
-from relayhub.types.errors import ErrorKind, RelayhubError, UpstreamError
+from relayhub.types.errors import ErrorKind, RelayhubError
 from relayhub.types.json import JsonObject
 
 
@@ -22,33 +21,6 @@ class ErrorProfile(StrEnum):
     """Statuses as OpenAI's, quota as 402, upstream trouble as 502 to 504."""
     RELAY = "relay"
     """A blocked key or a spent quota is 403, any upstream failure 500; ``message`` stands at the top too."""
-
-
-class Retry(StrEnum):
-    """What ``x-should-retry`` says; the official SDKs obey it over their own rule by status."""
-
-    SILENT = "silent"
-    """Say nothing: no SDK repeats this status."""
-    NEVER = "never"
-    """Pointless, or perhaps executed already."""
-    UNLESS_DELIVERED = "unless_delivered"
-    """It helps, as long as nothing was executed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    status: int
-    type: str
-    retry: Retry = Retry.SILENT
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedError:
-    """Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 OPENAI_RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
@@ -92,15 +64,6 @@ RULES: Mapping[ErrorProfile, Mapping[ErrorKind, Rule]] = MappingProxyType(
     {ErrorProfile.OPENAI: OPENAI_RULES, ErrorProfile.RELAY: RELAY_RULES}
 )
 
-UPSTREAM_CREDENTIALS = "upstream_credentials"
-UPSTREAM_QUOTA = "upstream_quota"
-
-_FOR_THE_OPERATOR = frozenset({UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA})
-"""Codes that no repetition cures: somebody must change the provider's account."""
-
-_OWN_STATUSES = frozenset({401, 402, 403, 407, 408, 409, 429})
-"""From the hub these speak about the hub's own key, quota and limits: an upstream's refusal never borrows them."""
-
 
 def render_error(error: RelayhubError, request_id: str, profile: ErrorProfile) -> RenderedError:
     """The answer to an error before anything else was sent."""
@@ -108,49 +71,20 @@ def render_error(error: RelayhubError, request_id: str, profile: ErrorProfile) -
     body = error_body(error, request_id, profile)
     if profile is ErrorProfile.RELAY:
         body = {"success": False, "message": shown(error.message), **body}
-    return RenderedError(_status(error, rule), _headers(error, rule), orjson.dumps(body))
+    return RenderedError(status_of(error, rule), headers_of(error, rule), orjson.dumps(body))
 
 
 def error_body(error: RelayhubError, request_id: str, profile: ErrorProfile = ErrorProfile.OPENAI) -> JsonObject:
     """``{"error": {…}}``, for an answer and for a stream alike."""
-    own_type = error.type if isinstance(error, UpstreamError) else None
-    if error.kind is not ErrorKind.UPSTREAM_REJECTED:
-        own_type = None
     return {
         "error": {
             "message": shown(error.message),
-            "type": own_type or RULES[profile][error.kind].type,
+            "type": own_type(error) or RULES[profile][error.kind].type,
             "param": error.param,
             "code": error.code,
             "request_id": request_id,
         }
     }
-
-
-def _status(error: RelayhubError, rule: Rule) -> int:
-    if error.kind is not ErrorKind.UPSTREAM_REJECTED or not isinstance(error, UpstreamError):
-        return rule.status
-    status = error.status or rule.status
-    return status if 400 <= status < 500 and status not in _OWN_STATUSES else rule.status
-
-
-def _headers(error: RelayhubError, rule: Rule) -> Mapping[str, str]:
-    headers = {}
-    if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(0, math.ceil(error.retry_after_s)))
-    match rule.retry:
-        case Retry.NEVER:
-            headers["x-should-retry"] = "false"
-        case Retry.UNLESS_DELIVERED:
-            headers["x-should-retry"] = "true" if _may_help(error) else "false"
-        case Retry.SILENT:
-            pass
-    return headers
-
-
-def _may_help(error: RelayhubError) -> bool:
-    delivered = isinstance(error, UpstreamError) and error.delivered
-    return not delivered and error.code not in _FOR_THE_OPERATOR
 
 
 def encode_error_event(error: RelayhubError, request_id: str) -> bytes:

@@ -12,7 +12,10 @@ from typing import TypeAlias
 from relayhub.dialects.fields import Fields, missing, wrong_type
 from relayhub.dialects.openai_chat.calls import UNKNOWN_CALL, decode_call, encode_call
 from relayhub.dialects.openai_chat.parts import NAME, decode_part, encode_part
+from relayhub.dialects.openai_chat.places import message_path
+from relayhub.dialects.openai_chat.signed import DETAILS, read_details
 from relayhub.types.chat import (
+    ChatRequest,
     Message,
     OpaquePart,
     Part,
@@ -85,7 +88,10 @@ def _decode_assistant(fields: Fields) -> Message:
 
 
 def _decode_reasoning(fields: Fields) -> Iterable[ReasoningPart]:
-    """The other field, where both are there (usually with the same text), stays in the extras."""
+    """The other field, where both are there (usually with the same text), stays in the extras; so do both where somebody
+    has signed the text."""
+    if signed := read_details(fields.peek(DETAILS)):
+        return signed
     for field in REASONING_FIELDS:
         if isinstance(text := fields.peek(field), str):
             fields.take(field)
@@ -119,13 +125,12 @@ def _decode_result(fields: Fields) -> Message:
     return Message(Role.TOOL, (result,), name, null_content=null_content, extras=fields.rest())
 
 
-def encode_messages(messages: Sequence[Message], *, own: bool) -> list[Json]:
-    """``own``: the messages were decoded from this dialect."""
-    if own:
-        return [_encode_own(message, f"messages[{index}]") for index, message in enumerate(messages)]
+def encode_messages(request: ChatRequest) -> list[Json]:
+    if request.dialect == NAME:
+        return [_encode_own(message, f"messages[{index}]") for index, message in enumerate(request.messages)]
     writer = _ForeignWriter()
-    for index, message in enumerate(messages):
-        writer.add(message, f"messages[{index}]")
+    for index, message in enumerate(request.messages):
+        writer.add(message, message_path(request, index))
     writer.flush_media()
     return writer.out
 
@@ -196,7 +201,8 @@ def _reasoning(parts: Iterable[Part], *, own: bool, calls: bool) -> JsonObject:
     # From another dialect only on turns with tool calls: there some upstreams demand it, elsewhere others refuse it.
     if not own and not calls:
         return {}
-    return reasoning_fields(part for part in parts if isinstance(part, ReasoningPart) and (own or part.text))
+    thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
+    return reasoning_fields(part for part in thoughts if (part.wire_field != DETAILS if own else part.text))
 
 
 def reasoning_fields(parts: Iterable[ReasoningPart]) -> JsonObject:

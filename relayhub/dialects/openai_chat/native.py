@@ -7,9 +7,9 @@ import orjson
 
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
-from relayhub.dialects.openai_chat.upstream_errors import in_stream_error
 from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
 from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.errors import upstream_broke
 from relayhub.types.usage import Usage
 

@@ -8,10 +8,10 @@ from relayhub.dialects.jsontext import Span, members
 from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
-from relayhub.dialects.openai_chat.upstream_errors import in_stream_error, raise_error_body
 from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
 from relayhub.dialects.openai_chat.usage import read_usage
 from relayhub.dialects.sse import FrameSplitter, data_of, frame_of
+from relayhub.dialects.upstream_errors import in_stream_error, raise_error_body
 from relayhub.types.errors import UpstreamError
 from relayhub.types.usage import Usage
 

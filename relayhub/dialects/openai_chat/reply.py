@@ -6,12 +6,14 @@ import hashlib
 
 import orjson
 
+from relayhub.dialects.codec import ClientView
 from relayhub.dialects.fields import nested
 from relayhub.dialects.openai_chat.calls import encode_call
 from relayhub.dialects.openai_chat.finish import finish_reason
+from relayhub.dialects.openai_chat.images import IMAGES, image_item, texts_of
 from relayhub.dialects.openai_chat.messages import reasoning_fields
 from relayhub.dialects.openai_chat.parts import NAME
-from relayhub.dialects.openai_chat.upstream_errors import in_stream_error
+from relayhub.dialects.openai_chat.signed import DETAILS, call_fields, details, read_call
 from relayhub.dialects.openai_chat.upstream_json import (
     integer,
     objects,
@@ -21,9 +23,12 @@ from relayhub.dialects.openai_chat.upstream_json import (
     text_of,
 )
 from relayhub.dialects.openai_chat.usage import read_usage, write_usage
+from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.chat import (
     ChatReply,
     Choice,
+    ImageForm,
+    ImagePart,
     Message,
     Part,
     ReasoningPart,
@@ -71,7 +76,7 @@ def _decode_choice(choice: JsonObject, position: int, identity: str) -> Choice:
     index = integer(choice.get("index"), position)
     calls = _decode_calls(message, f"{identity}/{index}")
     reason = finish_reason(choice.get("finish_reason"), tool_calls=bool(calls))
-    return Choice(index, _decode_message(message, calls), reason, _others(choice, _CHOICE_FIELDS))
+    return Choice(index, _decode_message(message, calls), reason, extras=_others(choice, _CHOICE_FIELDS))
 
 
 def _decode_message(message: JsonObject, calls: list[Part]) -> Message:
@@ -98,7 +103,8 @@ def _decode_calls(message: JsonObject, identity: str) -> list[Part]:
         inner = nested(call, "custom" if custom else "function")
         call_id = string(call.get("id")) or minted_id(f"{identity}/{position}")
         arguments = arguments_of(inner.get("input" if custom else "arguments"))
-        calls.append(ToolCallPart(call_id, string(inner.get("name")), arguments, custom))
+        signature, signer = read_call(call, NAME)
+        calls.append(ToolCallPart(call_id, string(inner.get("name")), arguments, custom, signature, signer))
     return calls
 
 
@@ -114,14 +120,14 @@ def arguments_of(value: Json) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def encode_reply(reply: ChatReply) -> bytes:
+def encode_reply(reply: ChatReply, view: ClientView) -> bytes:
     own = NAME in reply.extras
     body: JsonObject = {
-        "id": reply.id,
+        "id": reply.id or reply_id(view),
         "object": "chat.completion",
-        "created": reply.created,
-        "model": reply.model,
-        "choices": [_encode_choice(choice, own=own) for choice in reply.choices],
+        "created": reply.created or view.created,
+        "model": view.model,
+        "choices": [_encode_choice(choice, view.image_form, own=own) for choice in reply.choices],
     }
     others = nested(reply.extras, NAME)
     if reply.usage is not None and read_usage(others.get("usage")) != reply.usage:
@@ -129,20 +135,26 @@ def encode_reply(reply: ChatReply) -> bytes:
     return orjson.dumps({**body, **others})
 
 
-def _encode_choice(choice: Choice, *, own: bool) -> JsonObject:
+def reply_id(view: ClientView) -> str:
+    """For an answer whose upstream gives none."""
+    return f"chatcmpl-{view.call_id}" if view.call_id else ""
+
+
+def _encode_choice(choice: Choice, form: ImageForm, *, own: bool) -> JsonObject:
     calls = any(isinstance(part, ToolCallPart) for part in choice.message.parts)
     return {
         "index": choice.index,
-        "message": _encode_message(choice.message, own=own),
+        "message": _encode_message(choice.message, form, own=own),
         "logprobs": None,
         "finish_reason": finish_reason(choice.finish.value, tool_calls=calls).value,
         **(choice.extras if own else {}),
     }
 
 
-def _encode_message(message: Message, *, own: bool) -> JsonObject:
+def _encode_message(message: Message, form: ImageForm, *, own: bool) -> JsonObject:
     extras: Extras = message.extras if own else {}
-    texts = [part.text for part in message.parts if isinstance(part, TextPart)]
+    texts = texts_of(message.parts, form)
+    images = [part for part in message.parts if isinstance(part, ImagePart)]
     refusals = [part.text for part in message.parts if isinstance(part, RefusalPart)]
     calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
     out: JsonObject = {
@@ -153,7 +165,9 @@ def _encode_message(message: Message, *, own: bool) -> JsonObject:
         **_encode_reasoning(message),
     }
     if calls:
-        out["tool_calls"] = [encode_call(call, "tool_calls", own=False) for call in calls]
+        out["tool_calls"] = [{**encode_call(call, "tool_calls", own=False), **call_fields(call)} for call in calls]
+    if images and form is not ImageForm.TEXT:
+        out[IMAGES] = [image_item(image) for image in images]
     return out
 
 
@@ -165,4 +179,6 @@ def _may_be_null(message: Message) -> bool:
 
 
 def _encode_reasoning(message: Message) -> JsonObject:
-    return reasoning_fields(part for part in message.parts if isinstance(part, ReasoningPart) and part.text)
+    parts = [part for part in message.parts if isinstance(part, ReasoningPart)]
+    signed = details(parts)
+    return {**reasoning_fields(part for part in parts if part.text), **({DETAILS: signed} if signed else {})}

@@ -1,32 +1,22 @@
-"""Whole chat requests, both ways.
-
-Decoding and encoding again gives a JSON-equal request, with usage asked for in streams.
-"""
+"""Chat requests of clients → the hub's. What is a matter of spelling stays in the extras, so that encoding gives a JSON-equal
+request again."""
 
 from __future__ import annotations
-
-import orjson
 
 from relayhub.dialects.fields import Fields, wrong_type
 from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
-from relayhub.dialects.openai_chat.messages import decode_messages, encode_messages
+from relayhub.dialects.openai_chat.messages import decode_messages
 from relayhub.dialects.openai_chat.parts import NAME
 from relayhub.dialects.openai_chat.tools import (
     decode_choice,
     decode_format,
     decode_tools,
-    encode_choice,
-    encode_format,
-    encode_tools,
 )
 from relayhub.types.chat import ChatRequest, OutputFormat, Reasoning, Sampling, ToolChoice
-from relayhub.types.json import Json, JsonObject
+from relayhub.types.json import Json
 
 CAP, LEGACY_CAP = "max_completion_tokens", "max_tokens"
-
-_LOW_BUDGET, _MEDIUM_BUDGET = 1_500, 10_000
-"""Reasoning budgets of other dialects up to these many tokens become ``low`` and ``medium``. A convention."""
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -126,85 +116,3 @@ def _decode_format(fields: Fields) -> OutputFormat | None:
     if output is not None:
         fields.take("response_format")
     return output
-
-
-def encode_request(request: ChatRequest, *, model: str) -> bytes:
-    """Raises ``ClientError`` for what this dialect cannot say."""
-    own = request.dialect == NAME
-    body: JsonObject = {"model": model, "messages": encode_messages(request.messages, own=own)}
-    if own:
-        body.update(request.extras)
-    body.update(_limits(request, body))
-    body.update(_sampling(request.sampling, body, own=own))
-    body.update(_tools(request, own=own))
-    body.update(_controls(request, own=own))
-    if request.stream:
-        options = body.get("stream_options")
-        body["stream"] = True
-        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return orjson.dumps(body)
-
-
-def _limits(request: ChatRequest, spelled: JsonObject) -> JsonObject:
-    out: JsonObject = {}
-    if request.max_output_tokens is not None:
-        legacy = spelled.get(LEGACY_CAP) is not None and spelled.get(CAP) is None
-        out[LEGACY_CAP if legacy else CAP] = request.max_output_tokens
-    if request.choices != 1:
-        out["n"] = request.choices
-    return out
-
-
-def _sampling(sampling: Sampling, spelled: JsonObject, *, own: bool) -> JsonObject:
-    values: JsonObject = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k if own else None,
-        "seed": sampling.seed,
-        "presence_penalty": sampling.presence_penalty,
-        "frequency_penalty": sampling.frequency_penalty,
-        "logit_bias": sampling.logit_bias,
-        "logprobs": sampling.logprobs,
-        "top_logprobs": sampling.top_logprobs,
-    }
-    if sampling.stop is not None and not isinstance(spelled.get("stop"), str):
-        values["stop"] = list(sampling.stop)
-    return _said(values)
-
-
-def _said(values: JsonObject) -> JsonObject:
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _tools(request: ChatRequest, *, own: bool) -> JsonObject:
-    return _said(
-        {
-            "tools": encode_tools(request.tools, own=own) or None,
-            "tool_choice": encode_choice(request.tool_choice, "tool_choice") if request.tool_choice else None,
-            "parallel_tool_calls": request.parallel_tool_calls,
-        }
-    )
-
-
-def _controls(request: ChatRequest, *, own: bool) -> JsonObject:
-    output = request.output_format
-    return _said(
-        {
-            "response_format": encode_format(output, own=own) if output else None,
-            "reasoning_effort": _effort(request.reasoning) if request.reasoning else None,
-            "user": request.user,
-            "metadata": request.metadata if own else None,
-        }
-    )
-
-
-def _effort(reasoning: Reasoning) -> str | None:
-    if reasoning.effort is not None:
-        return reasoning.effort
-    if reasoning.enabled is False:
-        return "none"
-    if reasoning.budget_tokens is None:
-        return None
-    if reasoning.budget_tokens <= _LOW_BUDGET:
-        return "low"
-    return "medium" if reasoning.budget_tokens <= _MEDIUM_BUDGET else "high"

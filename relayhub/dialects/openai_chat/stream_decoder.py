@@ -9,7 +9,6 @@ from relayhub.dialects.openai_chat.call_fragments import CallFragments
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.finish import finish_reason
 from relayhub.dialects.openai_chat.parts import NAME
-from relayhub.dialects.openai_chat.upstream_errors import in_stream_error, raise_error_body
 from relayhub.dialects.openai_chat.upstream_json import (
     integer,
     objects,
@@ -20,6 +19,7 @@ from relayhub.dialects.openai_chat.upstream_json import (
 )
 from relayhub.dialects.openai_chat.usage import read_usage
 from relayhub.dialects.sse import FrameSplitter, data_of
+from relayhub.dialects.upstream_errors import in_stream_error, raise_error_body
 from relayhub.types.chat import (
     ChatEvent,
     Ended,

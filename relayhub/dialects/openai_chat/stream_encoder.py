@@ -6,16 +6,24 @@ from collections.abc import Iterable
 
 import orjson
 
+from relayhub.dialects.codec import ClientView
 from relayhub.dialects.fields import nested
+from relayhub.dialects.openai_chat.images import IMAGES, image_item, image_text
 from relayhub.dialects.openai_chat.messages import reasoning_field
 from relayhub.dialects.openai_chat.parts import NAME
+from relayhub.dialects.openai_chat.reply import reply_id
+from relayhub.dialects.openai_chat.signed import DETAILS, call_fields, details
 from relayhub.dialects.openai_chat.usage import write_usage
 from relayhub.types.chat import (
     ChatEvent,
     Ended,
     ExtraDelta,
     Finished,
+    ImageDelta,
+    ImageForm,
+    ImagePart,
     ReasoningDelta,
+    ReasoningPart,
     RefusalDelta,
     Started,
     TextDelta,
@@ -33,15 +41,17 @@ class ChatStreamEncoder:
     """See :class:`relayhub.dialects.codec.StreamEncoder`. Every chunk has the same id, time and model; the role stands
     in a choice's first delta only, a call's id, type and name in its first fragment only."""
 
-    def __init__(self, *, model: str, include_usage: bool) -> None:
-        self._model = model
-        self._include_usage = include_usage
+    def __init__(self, view: ClientView) -> None:
+        self._view = view
+        self._include_usage = view.envelope.include_usage
         self._usage: Usage | None = None
         self._head: JsonObject = {}
         self._spoken: set[int] = set()
         """Choices that have had their role."""
         self._custom: set[tuple[int, int]] = set()
         """Calls (choice, index) of custom tools, whose fragments have another shape."""
+        self._thought: dict[int, str] = {}
+        """Thinking of each choice that has had no signature yet."""
         self._extra: ExtraDelta | None = None
         """Waits for the next chunk of its choice, with which it came from the upstream."""
 
@@ -62,8 +72,10 @@ class ChatStreamEncoder:
                 self._usage = usage
             case TextDelta(choice, text):
                 return self._delta(choice, {"content": text})
-            case ReasoningDelta(choice, text) if text:
-                return self._delta(choice, {reasoning_field(event.wire_field): text})
+            case ReasoningDelta():
+                return self._reasoning(event)
+            case ImageDelta(choice, image):
+                return self._image(choice, image)
             case RefusalDelta(choice, text):
                 return self._delta(choice, {"refusal": text})
             case ToolCallStarted():
@@ -76,30 +88,50 @@ class ChatStreamEncoder:
                 return flushed
             case Finished(choice, reason):
                 return self._delta(choice, {}, {"finish_reason": reason.value})
-            case ReasoningDelta() | ExtraDelta() | Ended():
+            case ExtraDelta() | Ended():
                 pass
         return b""
 
     def _start(self, event: Started) -> None:
         self._head = {
-            "id": event.id,
+            "id": event.id or reply_id(self._view),
             "object": "chat.completion.chunk",
-            "created": event.created,
-            "model": self._model,
+            "created": event.created or self._view.created,
+            "model": self._view.model,
             **nested(event.extras, NAME),
         }
 
     def _chunk(self) -> JsonObject:
-        return self._head or {"id": "", "object": "chat.completion.chunk", "created": 0, "model": self._model}
+        return self._head or {"id": "", "object": "chat.completion.chunk", "created": 0, "model": self._view.model}
 
     def _call(self, event: ToolCallStarted) -> bytes:
         kind, field = ("custom", "input") if event.custom else ("function", "arguments")
         if event.custom:
             self._custom.add((event.choice, event.index))
         inner: JsonObject = {"name": event.name, field: ""}
-        return self._delta(
-            event.choice, {"tool_calls": [{"index": event.index, "id": event.id, "type": kind, kind: inner}]}
-        )
+        call: JsonObject = {"index": event.index, "id": event.id, "type": kind, kind: inner, **call_fields(event)}
+        return self._delta(event.choice, {"tool_calls": [call]})
+
+    def _reasoning(self, event: ReasoningDelta) -> bytes:
+        """The text as it comes; once its signature is there, both together."""
+        choice = event.choice
+        text = self._thought.pop(choice, "") + event.text
+        signed = details([ReasoningPart(text, event.signature, event.redacted, event.signer)])
+        if not signed:
+            self._thought[choice] = text
+        delta: JsonObject = {reasoning_field(event.wire_field): event.text} if event.text else {}
+        if signed:
+            delta[DETAILS] = signed
+        return self._delta(choice, delta) if delta else b""
+
+    def _image(self, choice: int, image: ImagePart) -> bytes:
+        form = self._view.image_form
+        delta: JsonObject = {}
+        if form is not ImageForm.INLINE:
+            delta["content"] = image_text(image)
+        if form is not ImageForm.TEXT:
+            delta[IMAGES] = [image_item(image)]
+        return self._delta(choice, delta)
 
     def _arguments(self, choice: int, index: int, text: str) -> bytes:
         kind, field = ("custom", "input") if (choice, index) in self._custom else ("function", "arguments")

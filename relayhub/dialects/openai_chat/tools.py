@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relayhub.dialects.fields import Fields, nested, wrong_type
+from relayhub.dialects.openai_chat import custom_tools
 from relayhub.dialects.openai_chat.parts import NAME, unsupported
+from relayhub.types.call import Dialect
 from relayhub.types.chat import FormatKind, OpaquePart, OutputFormat, Tool, ToolChoice, ToolMode
 from relayhub.types.json import Extras, Json, JsonObject
 
@@ -40,7 +42,7 @@ def encode_tools(tools: Sequence[Tool], *, own: bool) -> list[Json]:
 
 def _encode_tool(tool: Tool, path: str, *, own: bool) -> JsonObject:
     if tool.opaque is not None:
-        return _opaque(tool.opaque, path)
+        return _opaque(tool.opaque, path, custom_tools.nested_tool)
     extras: Extras = tool.extras if own else {}
     inner: JsonObject = {"name": tool.name}
     for key, value in (("description", tool.description), ("parameters", tool.parameters), ("strict", tool.strict)):
@@ -49,7 +51,10 @@ def _encode_tool(tool: Tool, path: str, *, own: bool) -> JsonObject:
     return {"type": "function", **extras, "function": {**inner, **nested(extras, "function")}}
 
 
-def _opaque(part: OpaquePart, path: str) -> JsonObject:
+def _opaque(part: OpaquePart, path: str, from_flat: Callable[[JsonObject], JsonObject]) -> JsonObject:
+    """``from_flat``: for custom tools, which Responses has in another shape."""
+    if part.dialect == Dialect.OPENAI_RESPONSES.value and part.value.get("type") == custom_tools.KIND:
+        return from_flat(part.value)
     if part.dialect != NAME:
         raise unsupported(path, part.kind)
     return part.value
@@ -93,7 +98,7 @@ def _allowed_name(tool: Json, path: str) -> str | None:
 
 def encode_choice(choice: ToolChoice, path: str) -> Json:
     if choice.opaque is not None:
-        return _opaque(choice.opaque, path)
+        return _opaque(choice.opaque, path, custom_tools.nested_choice)
     if choice.subset or len(choice.names) > 1:
         tools: list[Json] = [_named(name) for name in choice.names]
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode.value, "tools": tools}}

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 import orjson
 
-from relayhub.dialects.openai_chat.errors import UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA
+from relayhub.dialects.error_rules import UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA
 from relayhub.dialects.redact import redact, shown
 from relayhub.types import limits
 from relayhub.types.errors import ErrorKind, UpstreamError
