@@ -25,7 +25,8 @@ class Envelope:
     """The few fields of a request that relaying it needs, read without decoding the rest.
 
     ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model
-    and the wish for a stream stand in the path, they come from there.
+    and the wish for a stream stand in the path, they come from there. ``text_bytes``: what a model reads as text, where
+    that is not simply the whole body; ``media_tokens``: for the hold, what the rest of it may amount to.
     """
 
     model: str
@@ -35,6 +36,8 @@ class Envelope:
     choices: int
     user: str | None
     framing: Framing = Framing.SSE
+    text_bytes: int | None = None
+    media_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,8 @@ class GeminiEmbeddings:
         return Envelope(public_model(model), stream=False, include_usage=False, output_cap=None, choices=1, user=None)
 
     def decode_request(self, body: bytes) -> EmbeddingRequest:
-        """Raises ``ClientError`` for a batch that only an upstream of this dialect can serve: of inputs that are not text,
-        or whose entries differ in what they ask for."""
+        """Raises ``ClientError`` for a batch that only an upstream of this dialect can serve: of inputs that are not
+        text, or whose entries differ in what they ask for."""
         read, batch = _entries(body)
         entries = [_read_entry(fields) for fields in read]
         first = entries[0]

@@ -103,7 +103,7 @@ def test_an_upstreams_refusal_keeps_its_words() -> None:
     assert (error["code"], error["status"]) == (404, "NOT_FOUND")
 
 
-# --- from upstreams ------------------------------------------------------------------------------------------------------
+# --- from upstreams ---------------------------------------------------------------------------------------------------
 
 
 def body(code: int, status: str, *info: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def result(call_id: str = "a", text: str = "ok", *more: Any, **fields: Any) -> M
     return Message(Role.TOOL, (ToolResultPart(call_id, (TextPart(text), *more), **fields),))
 
 
-# --- turns ---------------------------------------------------------------------------------------------------------------
+# --- turns ------------------------------------------------------------------------------------------------------------
 
 
 def test_leading_system_messages_join_and_later_ones_are_wrapped() -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_said_is_refused_by_place(messages: tuple[Message, ...], 
     assert caught.value.param == param
 
 
-# --- calls and results ---------------------------------------------------------------------------------------------------
+# --- calls and results ------------------------------------------------------------------------------------------------
 
 
 def test_results_stand_in_one_content_in_the_order_of_the_calls_before_all_else() -> None:
@@ -201,7 +201,7 @@ def test_only_own_signed_thinking_goes_back() -> None:
     ]
 
 
-# --- media ---------------------------------------------------------------------------------------------------------------
+# --- media ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_details_that_have_no_place_are_named() -> None:
     assert part["mediaResolution"] == {"level": "MEDIA_RESOLUTION_LOW"}
 
 
-# --- tools ---------------------------------------------------------------------------------------------------------------
+# --- tools ------------------------------------------------------------------------------------------------------------
 
 SCHEMA: dict[str, Any] = {"$schema": "s", "type": "object", "properties": {"title": {"type": ["string", "null"]}}}
 TOOL = Tool("f", "d", SCHEMA)
@@ -294,7 +294,7 @@ def test_hosted_tools_are_refused() -> None:
     assert caught.value.param == "tools[1]"
 
 
-# --- parameters ----------------------------------------------------------------------------------------------------------
+# --- parameters -------------------------------------------------------------------------------------------------------
 
 
 def test_sampling_and_limits() -> None:
@@ -376,7 +376,7 @@ def test_output_formats(output: OutputFormat, target: GeminiTarget, expected: An
     assert config(output_format=output, target=target) == expected
 
 
-# --- thinking ------------------------------------------------------------------------------------------------------------
+# --- thinking ---------------------------------------------------------------------------------------------------------
 
 SHOWN = {"includeThoughts": True}
 

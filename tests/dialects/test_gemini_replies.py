@@ -151,7 +151,7 @@ def test_an_answer_cut_while_thinking_is_empty_but_an_answer() -> None:
     assert (decoded.choices[0].finish, decoded.choices[0].message.parts) == (FinishReason.LENGTH, ())
 
 
-# --- writing for clients -------------------------------------------------------------------------------------------------
+# --- writing for clients ----------------------------------------------------------------------------------------------
 
 
 def test_answers_of_others_are_written_whole() -> None:
@@ -243,7 +243,7 @@ def test_only_the_models_name_is_replaced() -> None:
     assert renamed == body.replace(b'"up-1"', b'"public"')
 
 
-# --- requests in the byte lane -------------------------------------------------------------------------------------------
+# --- requests in the byte lane ----------------------------------------------------------------------------------------
 
 
 def test_requests_pass_untouched_but_for_a_model_that_they_name() -> None:
@@ -281,7 +281,7 @@ def test_every_marked_signature_is_noticed(signer: str, value: str) -> None:
     assert marked.encode() not in CODEC.native_request(body, model="m", envelope=envelope("m"))
 
 
-# --- usage ---------------------------------------------------------------------------------------------------------------
+# --- usage ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_usage_comes_back_equal(given_: int, made: int, cached: int, thought: in
     assert read_usage(write_usage(usage)) == usage
 
 
-# --- counts and lists ----------------------------------------------------------------------------------------------------
+# --- counts and lists -------------------------------------------------------------------------------------------------
 
 BARE = b'{"contents":[{"parts":[{"text":"hello"}]}]}'
 

@@ -1,4 +1,5 @@
-"""Streamed answers of Gemini, in events and in arrays: any split is the same, both lanes agree, and ends are truthful."""
+"""Streamed answers of Gemini, in events and in arrays: any split is the same, both lanes agree, and ends are
+truthful."""
 
 from __future__ import annotations
 
@@ -235,7 +236,7 @@ def test_several_candidates_end_together() -> None:
     assert ends == {0: FinishReason.LENGTH, 1: FinishReason.STOP}
 
 
-# --- truthful ends -------------------------------------------------------------------------------------------------------
+# --- truthful ends ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("run", [native, translated])
@@ -331,7 +332,7 @@ def test_only_the_models_name_is_replaced() -> None:
     )
 
 
-# --- events --------------------------------------------------------------------------------------------------------------
+# --- events -----------------------------------------------------------------------------------------------------------
 
 
 def test_calls_get_ids_that_are_stable_and_distinct() -> None:
@@ -410,7 +411,7 @@ def test_a_blocked_prompt_is_an_empty_filtered_answer() -> None:
     assert native(sse(blocked)) == sse(blocked)
 
 
-# --- writing for clients -------------------------------------------------------------------------------------------------
+# --- writing for clients ----------------------------------------------------------------------------------------------
 
 
 def written(*events: ChatEvent, asked: ClientView | None = None) -> list[Any]:
@@ -436,6 +437,13 @@ def test_calls_are_whole_and_in_order_however_they_come() -> None:
         {"functionCall": {"id": "b", "name": "g", "args": {}}},
     ]
     assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
+
+
+def test_calls_do_not_wait_for_the_settlement() -> None:
+    encoder = CODEC.stream_encoder(view())
+    events = (ToolCallStarted(0, 0, "a", "f"), Finished(0, FinishReason.TOOL_CALLS))
+    assert b"functionCall" in encoder.encode(events)
+    assert b"functionCall" not in encoder.finish()
 
 
 def test_a_call_that_is_no_object_is_an_error_unless_it_was_cut() -> None:

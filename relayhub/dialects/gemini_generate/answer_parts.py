@@ -35,8 +35,8 @@ class CallIds:
 
 
 def read_part(value: JsonObject, ids: CallIds) -> Iterator[Part]:
-    """The part, and behind it the signature of one that is no call. A draft image, and what the hub has no word for, is an
-    :class:`OpaquePart`."""
+    """The part, and behind it the signature of one that is no call. A draft image, and what the hub has no word for, is
+    an :class:`OpaquePart`."""
     signature = string(value.get(SIGNATURE)) or None
     signer = NAME if signature else None
     thought = value.get("thought") is True

@@ -20,8 +20,8 @@ class Element:
 
 
 class ArraySplitter:
-    """Bytes in any pieces → whole elements that are objects. The elements do not depend on the pieces. Linear in the bytes
-    fed; ``max_element`` bounds what is kept of an unfinished element."""
+    """Bytes in any pieces → whole elements that are objects. The elements do not depend on the pieces. Linear in the
+    bytes fed; ``max_element`` bounds what is kept of an unfinished element."""
 
     __slots__ = ("_at", "_begun", "_buffer", "_depth", "_in_string", "_max_element", "closed")
 

@@ -1,4 +1,5 @@
-"""Names of request fields, of which the upstream's JSON reader takes two spellings, in the one that it writes itself."""
+"""Names of request fields, of which the upstream's JSON reader takes two spellings, in the one that it writes
+itself."""
 
 from __future__ import annotations
 

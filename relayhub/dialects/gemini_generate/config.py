@@ -23,8 +23,8 @@ MODALITIES = "responseModalities"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """``others``: what is left, by path. ``essential``: those of them that change what is asked. ``spelled``: how things
-    were said that the other fields say as well."""
+    """``others``: what is left, by path. ``essential``: those of them that change what is asked. ``spelled``: how
+    things were said that the other fields say as well."""
 
     max_output_tokens: int | None
     choices: int

@@ -143,8 +143,8 @@ def _without_empty(parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _whole_turns(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Clients keep a streamed answer chunk by chunk, as one content each. Here it is one turn again, its texts joined; and
-    so is thinking, which another upstream has signed as a whole."""
+    """Clients keep a streamed answer chunk by chunk, as one content each. Here it is one turn again, its texts joined;
+    and so is thinking, which another upstream has signed as a whole."""
     out: list[Message] = []
     for role, run in groupby(messages, key=lambda message: message.role):
         turn = list(run)

@@ -1,8 +1,7 @@
 """Turns of another dialect in the order that this one demands.
 
-User and model take turns, the user first and last. All results of a turn's calls come in the one content after it, in the
-order of the calls, before anything else.
-"""
+User and model take turns, the user first and last. All results of a turn's calls come in the one content after it, in
+the order of the calls, before anything else."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ _SNIFFED = 48
 
 
 def media_part(part: ImagePart | AudioPart | FilePart, path: str, target: GeminiTarget, dropped: Dropped) -> JsonObject:
-    """Raises ``ClientError`` for a link that nobody has fetched, and for an uploaded file, whose id means nothing here."""
+    """Raises ``ClientError`` for a link that nobody has fetched, and for an uploaded file, whose id means nothing
+    here."""
     media = part.media
     if media.data is None:
         raise not_expressible(path, "a link" if media.url is not None else "an uploaded file")

@@ -11,8 +11,8 @@ NAME = Dialect.GEMINI_GENERATE.value
 SIGNATURE = "thoughtSignature"
 
 ON_PART, ALONE = "thoughtSignature", "text"
-""":attr:`ReasoningPart.wire_field` of a signature without thinking: it stood on the part before it, or on an empty text of
-its own."""
+""":attr:`ReasoningPart.wire_field` of a signature without thinking: it stood on the part before it, or on an empty text
+of its own."""
 
 PLACEHOLDER = "skip_thought_signature_validator"
 """What the upstream takes in place of the signature of a call that another model made."""

@@ -106,8 +106,8 @@ def check_error(chunk: Chunk, data: bytes) -> None:
 
 
 def adapted(data: bytes, view: ClientView) -> bytes:
-    """An answer, or a chunk of one, with the public model's name and with images in the form that the model is configured
-    for. The same bytes where both are as they should be."""
+    """An answer, or a chunk of one, with the public model's name and with images in the form that the model is
+    configured for. The same bytes where both are as they should be."""
     rename = view.rename_to is not None and b'"modelVersion"' in data
     reform = view.image_form is not ImageForm.INLINE and b'"inlineData"' in data
     if not (rename or reform):

@@ -15,8 +15,8 @@ from relayhub.types.usage import Usage
 
 
 class GeminiNativeStream:
-    """See :class:`relayhub.dialects.codec.NativeStream`. The terminal bytes are the chunk with which every candidate has
-    finished, and what follows it; an array's closing bracket, too.
+    """See :class:`relayhub.dialects.codec.NativeStream`. The terminal bytes are the chunk with which every candidate
+    has finished, and what follows it; an array's closing bracket, too.
 
     An error that follows good chunks in the same bytes does not swallow them: they are returned, ``ended`` is true, and
     the next ``feed`` or :meth:`finish` raises.

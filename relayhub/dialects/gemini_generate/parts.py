@@ -47,8 +47,8 @@ def kind_of(value: JsonObject) -> str:
 
 
 def decode_plain_part(value: Json, path: str) -> tuple[Part, ...]:
-    """A part that is neither call nor result: the part, and behind it its signature, if there is one. What the hub has no
-    word for becomes an :class:`OpaquePart` of this dialect."""
+    """A part that is neither call nor result: the part, and behind it its signature, if there is one. What the hub has
+    no word for becomes an :class:`OpaquePart` of this dialect."""
     fields = Fields(value, path)
     assert isinstance(value, dict)
     kind = kind_of(value)
@@ -81,8 +81,8 @@ def _decode_thought(fields: Fields) -> ReasoningPart:
 
 
 def encode_parts(parts: Sequence[Part], names: dict[str, str], path: str) -> list[Json]:
-    """Parts of this dialect as they came, but for signatures of other upstreams. ``names``: call id → function, which is
-    filled from the calls and read for the results."""
+    """Parts of this dialect as they came, but for signatures of other upstreams. ``names``: call id → function, which
+    is filled from the calls and read for the results."""
     out: list[Json] = []
     last: JsonObject | None = None
     for index, part in enumerate(parts):
@@ -118,7 +118,8 @@ def _encode_part(part: Part, names: dict[str, str], path: str) -> JsonObject | N
 
 
 def encode_thought(part: ReasoningPart) -> JsonObject | None:
-    """For an upstream of this dialect; ``None`` for thinking that another has signed, or a signature without a place."""
+    """For an upstream of this dialect; ``None`` for thinking that another has signed, or a signature without a
+    place."""
     if part.signer not in (None, NAME):
         return None
     signature = own_signature(part)

@@ -61,7 +61,8 @@ class Pieces:
                 yield from _of_frame(frame)
 
     def rest(self) -> Iterator[Piece]:
-        """At the end of the body: an event without its blank line. Raises ``UpstreamError`` if all that came is an error."""
+        """At the end of the body: an event without its blank line. Raises ``UpstreamError`` if all that came is an
+        error."""
         rest = self._before if self._frames is None else self._frames.rest()
         if self._array is None:
             raise_error_body(rest)

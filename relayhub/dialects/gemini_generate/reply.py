@@ -23,8 +23,8 @@ _CANDIDATE_FIELDS = frozenset({"content", "finishReason", "index"})
 
 
 def decode_reply(body: bytes) -> ChatReply:
-    """``extras[NAME]`` of the reply holds its other fields, the usage as it came among them. Raises ``UpstreamError`` for an
-    error object, for anything that is no answer, and for one that failed before it said anything."""
+    """``extras[NAME]`` of the reply holds its other fields, the usage as it came among them. Raises ``UpstreamError``
+    for an error object, for anything that is no answer, and for one that failed before it said anything."""
     reply = parse_tolerantly(body)
     if reply is None:
         raise upstream_broke("it is not a JSON object")

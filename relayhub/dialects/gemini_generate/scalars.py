@@ -1,5 +1,5 @@
-"""Numbers and words of requests as the upstream's JSON reader takes them: ``40``, ``40.0`` and ``"40"`` are the same integer,
-and the words of an enumeration may be in either case."""
+"""Numbers and words of requests as the upstream's JSON reader takes them: ``40``, ``40.0`` and ``"40"`` are the same
+integer, and the words of an enumeration may be in either case."""
 
 from __future__ import annotations
 

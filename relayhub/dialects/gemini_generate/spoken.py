@@ -29,8 +29,8 @@ def shows_thoughts(view: ClientView) -> bool:
 
 
 def written_parts(parts: Iterable[Part], view: ClientView, finish: FinishReason) -> list[JsonObject]:
-    """Never empty: clients' SDKs take an answer without parts for no answer. Raises ``UpstreamError`` for a call that this
-    dialect cannot show."""
+    """Never empty: clients' SDKs take an answer without parts for no answer. Raises ``UpstreamError`` for a call that
+    this dialect cannot show."""
     shows = shows_thoughts(view)
     out: list[JsonObject] = []
     for part in parts:
@@ -103,8 +103,8 @@ def image_parts(image: ImagePart, form: ImageForm) -> Iterator[JsonObject]:
 
 
 def in_form(parts: Json, form: ImageForm) -> Json:
-    """Parts of an answer of this dialect with their images in this form; ``None`` where nothing changes. Drafts, which are
-    thoughts, stay as they are."""
+    """Parts of an answer of this dialect with their images in this form; ``None`` where nothing changes. Drafts, which
+    are thoughts, stay as they are."""
     if form is ImageForm.INLINE or not isinstance(parts, list):
         return None
     out: list[Json] = []

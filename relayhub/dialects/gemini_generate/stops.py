@@ -36,8 +36,9 @@ _WRITTEN = {
 
 
 def read_stop(said: Json, *, calls: bool, produced: bool) -> tuple[FinishReason, str | None]:
-    """The reason, and the upstream's word where the hub's loses something. ``calls``: the answer has some; ``produced``: it
-    has anything beside thinking. Raises ``UpstreamError`` for an answer that failed before there was any."""
+    """The reason, and the upstream's word where the hub's loses something. ``calls``: the answer has some;
+    ``produced``: it has anything beside thinking. Raises ``UpstreamError`` for an answer that failed before there was
+    any."""
     word = said.upper() if isinstance(said, str) else ""
     native = word if word not in _USUAL else None
     if word in _LENGTH:

@@ -48,9 +48,8 @@ class GeminiStreamDecoder:
     """See :class:`relayhub.dialects.codec.StreamDecoder`.
 
     When an error follows good events in the same bytes, the events are returned and the next call (``feed(b"")`` will
-    do) raises: so the same bytes in smaller pieces give the same events. ``ExtraDelta.values`` is ``{"part": {…}}`` for a
-    part that only this dialect has, or ``{"candidate": {…}}`` for other fields of a candidate.
-    """
+    do) raises: so the same bytes in smaller pieces give the same events. ``ExtraDelta.values`` is ``{"part": {…}}`` for
+    a part that only this dialect has, or ``{"candidate": {…}}`` for other fields of a candidate."""
 
     def __init__(self) -> None:
         self._pieces = Pieces()

@@ -59,8 +59,8 @@ class Frames:
 
 
 class GeminiStreamEncoder:
-    """See :class:`relayhub.dialects.codec.StreamEncoder`. Every chunk has content, which clients' SDKs insist on; the last
-    one has the finish reasons and the usage, and is written by :meth:`finish` only."""
+    """See :class:`relayhub.dialects.codec.StreamEncoder`. Every chunk has content, which clients' SDKs insist on; the
+    last one has the finish reasons and the usage, and is written by :meth:`finish` only."""
 
     def __init__(self, view: ClientView) -> None:
         self._view = view

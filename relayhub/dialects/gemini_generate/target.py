@@ -27,9 +27,10 @@ class ThinkingStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GeminiTarget:
-    """``levels``: the values of ``thinkingLevel`` that the model takes. ``min_budget`` and ``max_budget``: the limits of
-    ``thinkingBudget`` when thinking is on; ``disables``: it can be switched off, with a budget of 0. ``budgets``: effort →
-    tokens. ``max_output_tokens``: up to which a client's cap is raised to make room for thinking; ``None``: unknown.
+    """``levels``: the values of ``thinkingLevel`` that the model takes. ``min_budget`` and ``max_budget``: the limits
+    of ``thinkingBudget`` when thinking is on; ``disables``: it can be switched off, with a budget of 0. ``budgets``:
+    effort → tokens. ``max_output_tokens``: up to which a client's cap is raised to make room for thinking; ``None``:
+    unknown.
 
     ``json_schema``: takes JSON Schema for parameters and answers; else schemas are converted to the upstream's own.
     ``validated``: takes the calling mode VALIDATED. ``signatures``: refuses calls of the running turn without one.

@@ -22,8 +22,8 @@ _LIMITED = frozenset({ErrorKind.UPSTREAM_RATE_LIMITED, ErrorKind.UPSTREAM_OVERLO
 
 
 def decode_error(reply: HttpReply) -> UpstreamError:
-    """A non-2xx answer. A key that the upstream does not know, a region or an account that it does not serve, and a spent
-    daily quota are the hub's own problems."""
+    """A non-2xx answer. A key that the upstream does not know, a region or an account that it does not serve, and a
+    spent daily quota are the hub's own problems."""
     said = _status_of(_json(reply.body))
     error = upstream_errors.decode_error(HttpReply(_meaning(reply.status, said), reply.headers, reply.body))
     error.status = reply.status
@@ -41,7 +41,8 @@ def in_band_error(value: Json) -> UpstreamError:
 
 
 def raise_error_body(body: bytes) -> None:
-    """Where a stream was expected: raises if the upstream answered with a bare error object instead, or one in a list."""
+    """Where a stream was expected: raises if the upstream answered with a bare error object instead, or one in a
+    list."""
     value = _json(body) if body.lstrip()[:1] in (b"{", b"[") else None
     status = _status_of(value)
     if status:
