@@ -20,12 +20,14 @@ from relayhub.dialects.gemini_embeddings import GeminiEmbeddings
 from relayhub.dialects.gemini_generate import GeminiGenerate
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_embeddings import OpenAIEmbeddings
+from relayhub.dialects.openai_native import JinaRerank, OpenAIAudio, OpenAICompletions, OpenAIModerations
 from relayhub.dialects.openai_responses import OpenAIResponses
 from relayhub.gateway.conversation import Conversations
 from relayhub.gateway.counting import Counting
 from relayhub.gateway.lanes import Codecs
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.pipeline import Pipeline
+from relayhub.gateway.tickets.calls import TicketCalls
 from relayhub.plugins.host import PluginHost
 from relayhub.routing.capabilities import Capabilities
 from relayhub.routing.catalog import Catalog, ModelSpec, Route
@@ -109,8 +111,19 @@ async def open_hub(
             conversations,
         )
         counting = Counting(catalog, codecs, conversations)
+        ticket_calls = TicketCalls(pipeline.serve, store.tickets, open_calls, clock)
+        await stack.enter_async_context(ticket_calls.running())
         context = WebContext(
-            config.server, keyring, catalog, codecs, pipeline, counting, store, clock, config.server.trusted_proxies
+            config.server,
+            keyring,
+            catalog,
+            codecs,
+            pipeline,
+            counting,
+            ticket_calls,
+            store,
+            clock,
+            config.server.trusted_proxies,
         )
         runner = build_runner(build_application(context))
         await runner.setup()
@@ -141,6 +154,12 @@ def build_codecs() -> Codecs:
         embeddings={
             Dialect.OPENAI_EMBEDDINGS: OpenAIEmbeddings(),
             Dialect.GEMINI_EMBEDDINGS: GeminiEmbeddings(),
+        },
+        native={
+            Dialect.OPENAI_COMPLETIONS: OpenAICompletions(),
+            Dialect.OPENAI_MODERATIONS: OpenAIModerations(),
+            Dialect.OPENAI_AUDIO: OpenAIAudio(),
+            Dialect.JINA_RERANK: JinaRerank(),
         },
     )
 

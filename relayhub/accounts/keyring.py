@@ -32,22 +32,16 @@ class KeyRing:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._known: dict[str, _Known] = {}
+        self._by_id: dict[str, _Known] = {}
         self._revision = -1
 
     def authenticate(self, credential: str, now: float) -> Principal:
         """The principal of a key. Raises ``ClientError``: unknown or expired (401 everywhere), revoked (by dialect)."""
-        known = self._known.get(hash_secret(credential)) if well_formed(credential) else None
-        if known is None:
-            raise ClientError(
-                ErrorKind.AUTHENTICATION,
-                "The API key is not valid. Check it for typing errors.",
-                code="invalid_api_key",
-            )
-        if known.revoked:
-            raise ClientError(ErrorKind.KEY_BLOCKED, "This API key has been revoked.", code="key_revoked")
-        if known.expires_at is not None and known.expires_at <= now:
-            raise ClientError(ErrorKind.AUTHENTICATION, "This API key has expired.", code="key_expired")
-        return known.principal
+        return _active(self._known.get(hash_secret(credential)) if well_formed(credential) else None, now)
+
+    def holder(self, key_id: str, now: float) -> Principal:
+        """The principal of a key that was shown before; otherwise as :meth:`authenticate`."""
+        return _active(self._by_id.get(key_id), now)
 
     async def refresh(self) -> None:
         """Read what changed since the last time. Raises ``HubError`` if the store cannot be read."""
@@ -55,6 +49,7 @@ class KeyRing:
             return
         changed = await self._keys.changed_since(self._revision)
         self._known |= {key.hash: _known(key) for key in changed}
+        self._by_id |= {key.id: _known(key) for key in changed}
         self._revision = max((key.revision for key in changed), default=max(self._revision, 0))
 
     async def run(self, clock: Clock) -> None:
@@ -69,6 +64,20 @@ class KeyRing:
                 if not failing:
                     log.warning("keys.refresh_failed", detail=error.detail)
                 failing = True
+
+
+def _active(known: _Known | None, now: float) -> Principal:
+    if known is None:
+        raise ClientError(
+            ErrorKind.AUTHENTICATION,
+            "The API key is not valid. Check it for typing errors.",
+            code="invalid_api_key",
+        )
+    if known.revoked:
+        raise ClientError(ErrorKind.KEY_BLOCKED, "This API key has been revoked.", code="key_revoked")
+    if known.expires_at is not None and known.expires_at <= now:
+        raise ClientError(ErrorKind.AUTHENTICATION, "This API key has expired.", code="key_expired")
+    return known.principal
 
 
 def _known(key: Key) -> _Known:

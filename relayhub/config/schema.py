@@ -15,6 +15,7 @@ from relayhub.config.values import (
     ConfigPath,
     Count,
     ExistingFile,
+    ExistingFolder,
     Headers,
     HttpUrl,
     ModelName,
@@ -65,6 +66,13 @@ class ServerConfig(Section):
     public_models: bool = Field(True, description="GET /v1/models without a key lists the public models.")
     body_limit: Size = Field(32 << 20, description="Largest request body, in bytes or as 32MiB.")
     body_timeout_s: Seconds = Field(60, description="How long a request body may take to arrive.")
+    upload_limit: Size = Field(
+        100 << 20, description="Largest form with files, in bytes or as 100MiB; it is kept on disk, not in memory."
+    )
+    upload_timeout_s: Seconds = Field(300, description="How long such a form may take to arrive.")
+    upload_dir: ExistingFolder | None = Field(
+        None, description="Where it is kept while its call runs; default: the system's folder for temporary files."
+    )
     head_wait_s: Seconds = Field(15, description="How long a stream's status waits for the upstream's first event.")
     keep_alive_s: Seconds = Field(15, description="A comment is sent after this much silence in a stream.")
     drain_s: Seconds = Field(60, description="How long open answers may go on after SIGTERM.")

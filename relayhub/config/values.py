@@ -77,6 +77,12 @@ def _file(value: Path) -> Path:
     return value
 
 
+def _folder(value: Path) -> Path:
+    if not value.is_dir():
+        raise refuse(f"there is no folder {value}", "A path in the config is relative to the config file.")
+    return value
+
+
 def _http_url(value: str) -> str:
     """Without a slash at its end."""
     try:
@@ -190,6 +196,7 @@ Nano: TypeAlias = Annotated[int, BeforeValidator(_usd, json_schema_input_type=in
 UnitsPerUsd: TypeAlias = Annotated[int, Field(gt=0), AfterValidator(_units)]
 ConfigPath: TypeAlias = Annotated[Path, AfterValidator(_path)]
 ExistingFile: TypeAlias = Annotated[Path, AfterValidator(_path), AfterValidator(_file)]
+ExistingFolder: TypeAlias = Annotated[Path, AfterValidator(_path), AfterValidator(_folder)]
 HttpUrl: TypeAlias = Annotated[str, AfterValidator(_http_url)]
 ProxyUrl: TypeAlias = Annotated[str, AfterValidator(_proxy_url)]
 BasePath: TypeAlias = Annotated[str, AfterValidator(_base_path)]

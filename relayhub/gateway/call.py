@@ -33,7 +33,9 @@ class Call:
 
     @property
     def size(self) -> int:
-        """Bytes of the request."""
+        """Bytes of the request that a model reads as text."""
+        if self.envelope.text_bytes is not None:
+            return self.envelope.text_bytes
         return len(self.body) if isinstance(self.body, bytes) else sum(map(len, self.body))
 
 

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from relayhub.dialects.codec import ChatDialect, ClientView, Framing
 from relayhub.dialects.openai_embeddings import EmbeddingsDialect
+from relayhub.dialects.openai_native import NativeDialect
 from relayhub.gateway.answers import LaneStream, WholeAnswer, chars_of, refuse_content
 from relayhub.gateway.call import Call
 from relayhub.gateway.kept_state import TurnState
+from relayhub.gateway.native_lanes import RelayedOnly
 from relayhub.gateway.translated_stream import TranslatedStream, WitnessedStream
 from relayhub.routing.catalog import Route
 from relayhub.sdk.provider import ChatWire, EmbeddingWire, NativeCall, NativeWire
@@ -46,10 +48,11 @@ class Lane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """The dialects this hub speaks to clients."""
+    """The dialects this hub speaks to clients. ``native``: those that are never translated."""
 
     chat: Mapping[Dialect, ChatDialect]
     embeddings: Mapping[Dialect, EmbeddingsDialect]
+    native: Mapping[Dialect, NativeDialect] = field(default_factory=dict)
 
 
 def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, witness: bool) -> Lane | None:
@@ -66,6 +69,8 @@ def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, w
             return NativeEmbeddings(codecs.embeddings[call.dialect], native, call, view)
         case Operation.EMBEDDINGS if able.embeddings is not None:
             return TranslatedEmbeddings(codecs.embeddings[call.dialect], able.embeddings, call, view)
+        case _ if native is not None and call.dialect in codecs.native:
+            return RelayedOnly(codecs.native[call.dialect], native, call, view)
         case _:
             return None
 

@@ -24,9 +24,12 @@ class OpenCalls:
 
     @contextmanager
     def track(self) -> Iterator[None]:
-        """Counts the current task as a call while the block runs."""
+        """Counts the current task as a call while the block runs; within another such block it changes nothing."""
         task = asyncio.current_task()
         assert task is not None
+        if task in self._tasks:
+            yield
+            return
         self._tasks.add(task)
         self._empty.clear()
         try:

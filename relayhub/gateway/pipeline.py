@@ -66,7 +66,7 @@ class Pipeline:
         return max(
             estimate_nano(
                 route.price,
-                body_bytes=call.size,
+                body_bytes=call.size + envelope.media_tokens * self.bytes_per_token,
                 bytes_per_token=self.bytes_per_token,
                 output_cap=(envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None,
                 choices=envelope.choices,

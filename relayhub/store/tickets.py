@@ -185,7 +185,7 @@ class Tickets:
     async def _write(self, connection: AsyncConnection, runs: Sequence[NewEvents], now: float) -> None:
         events = [self._event_row(run.ticket_id, run.first, run.events) for run in runs if run.events]
         if events:
-            await connection.execute(insert(stream_events), events)
+            await connection.execute(_ADD_RUN, events)
         if runs:
             await connection.execute(_ADVANCE, [_advanced(run, now) for run in runs])
 
@@ -286,6 +286,9 @@ _ADVANCE = (
         expires_at=bindparam("to_expiry"),
     )
 )
+_ADD_RUN = sqlite_insert(stream_events).on_conflict_do_nothing()
+"""A commit may have worked although it was reported as failed; then the same run comes again."""
+
 _DELETE_RUN = delete(stream_events).where(
     stream_events.c.ticket_id == bindparam("of"), stream_events.c.first == bindparam("from")
 )

@@ -21,6 +21,18 @@ MAX_ERROR_TEXT = 2000
 MAX_USER_IDENTIFIER = 256
 """Characters kept of ``user``, ``safety_identifier`` or ``user_identifier`` on a usage row."""
 
+MAX_FORM_PARTS = 128
+"""Parts of a multipart form. Forms of speech APIs have about ten; many empty parts would only cost time."""
+
+MAX_FORM_HEADERS = 8 << 10
+"""Bytes of one part's headers: long file names in any alphabet fit."""
+
+MAX_FORM_VALUE = 4 << 10
+"""Bytes of a form field that the hub itself reads: names of models and users."""
+
+MAX_FORM_PADDING = 256
+"""Bytes of white space beside a boundary: nobody sends any, the grammar allows some."""
+
 MAX_PENDING_LEDGER_ITEMS = 20_000
 """Holds and settlements waiting for the writer. Beyond it new holds are refused (503), settlements never are."""
 

@@ -8,7 +8,7 @@ from relayhub.web import health
 from relayhub.web.context import CONTEXT, WebContext
 from relayhub.web.cors import add_cors_headers, cors
 from relayhub.web.errors import render_errors
-from relayhub.web.ingress import anthropic, gemini, models, openai
+from relayhub.web.ingress import anthropic, gemini, models, openai, openai_native, stream_tickets
 
 IDLE_CLIENT_S = 75.0
 """How long an idle client connection is kept: longer than the SDKs' own pools keep theirs."""
@@ -26,7 +26,7 @@ def build_application(context: WebContext) -> web.Application:
     app[CONTEXT] = context
     app.on_response_prepare.append(add_cors_headers)
     base = context.server.base_path
-    for ingress in (openai, anthropic, gemini, models):
+    for ingress in (openai, openai_native, anthropic, gemini, models, stream_tickets):
         ingress.add_routes(app, base)
     app.router.add_get(f"{base}/api/health", health.health)
     app.router.add_get(f"{base}/livez", health.livez)

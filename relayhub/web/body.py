@@ -15,8 +15,19 @@ async def defer_expectation(_request: web.Request) -> None:
 
 
 async def read_body(request: web.Request, limit: int, timeout_s: float) -> bytes:
-    """The whole body. Raises ``ClientError``: 413 over ``limit`` (by Content-Length before anything is read), 415 for an
-    encoded body (inflating is the sender's gain and our cost), 408 if it takes longer than ``timeout_s``."""
+    """The whole body. Raises ``ClientError``: as :func:`invite_body`, 413 over ``limit``, 408 if it takes longer than
+    ``timeout_s``."""
+    await invite_body(request, limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(request, limit)
+    except TimeoutError:
+        raise body_too_slow(timeout_s) from None
+
+
+async def invite_body(request: web.Request, limit: int) -> None:
+    """To be called before a body is read. Raises ``ClientError``: 413 where Content-Length is over ``limit``, 415 for an
+    encoded body (inflating is the sender's gain and our cost)."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise ClientError(
@@ -25,18 +36,8 @@ async def read_body(request: web.Request, limit: int, timeout_s: float) -> bytes
             code="unsupported_content_encoding",
         )
     if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
+        raise body_too_large(limit)
     await _continue(request)
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _read(request, limit)
-    except TimeoutError:
-        raise ClientError(
-            ErrorKind.REQUEST_TIMEOUT,
-            f"The request body did not arrive within {timeout_s:g} s.",
-            code="request_timeout",
-            headers=(("connection", "close"),),
-        ) from None
 
 
 async def _continue(request: web.Request) -> None:
@@ -59,15 +60,24 @@ async def _read(request: web.Request, limit: int) -> bytes:
     while data := await request.content.readany():
         size += len(data)
         if size > limit:
-            raise _too_large(limit)
+            raise body_too_large(limit)
         parts.append(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _too_large(limit: int) -> ClientError:
+def body_too_large(limit: int) -> ClientError:
     return ClientError(
         ErrorKind.BODY_TOO_LARGE,
         f"The request body is larger than this server accepts ({limit} bytes).",
         code="body_too_large",
+        headers=(("connection", "close"),),
+    )
+
+
+def body_too_slow(timeout_s: float) -> ClientError:
+    return ClientError(
+        ErrorKind.REQUEST_TIMEOUT,
+        f"The request body did not arrive within {timeout_s:g} s.",
+        code="request_timeout",
         headers=(("connection", "close"),),
     )

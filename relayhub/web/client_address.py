@@ -20,6 +20,11 @@ def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     return nearest
 
 
+def is_trusted_proxy(request: web.Request, trusted: Sequence[Network]) -> bool:
+    """Whether the peer's own forwarding headers are believed."""
+    return _is_trusted(request.remote or "", trusted)
+
+
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     """A unix socket has no address: whoever can open it is on this machine, usually the proxy."""
     if not address:

@@ -105,7 +105,7 @@ class ClientStream:
         if self.response is None:
             async with self._opening:
                 if self.response is None:
-                    response = web.StreamResponse(headers={**self._headers, **STREAM_HEADERS, **self._content_type()})
+                    response = web.StreamResponse(headers={**STREAM_HEADERS, **self._headers, **self._content_type()})
                     await response.prepare(self._request)
                     self.response = response
         return self.response

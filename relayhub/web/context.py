@@ -14,6 +14,7 @@ from relayhub.gateway.call import Call
 from relayhub.gateway.counting import Counting
 from relayhub.gateway.lanes import Codecs
 from relayhub.gateway.pipeline import Pipeline
+from relayhub.gateway.tickets.calls import TicketCalls
 from relayhub.routing.catalog import Catalog
 from relayhub.sdk.clock import Clock
 from relayhub.store.store import Store
@@ -32,6 +33,7 @@ class WebContext:
     codecs: Codecs
     pipeline: Pipeline
     counting: Counting
+    ticket_calls: TicketCalls
     store: Store
     clock: Clock
     trusted_proxies: tuple[Network, ...] = ()

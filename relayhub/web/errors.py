@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 import structlog
 from aiohttp import web
@@ -20,6 +22,8 @@ from relayhub.web.mounts import Manner, manner_of
 
 log = structlog.get_logger("relayhub.web")
 
+_TICKET = re.compile(r"(?<=/stream-tickets/)[^/]+")
+
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -33,7 +37,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_response(request, _from_router(request, error))
     except Exception:
         # Broad on purpose: the client gets its dialect's 500 and an id, the reason stays in the log.
-        log.exception("request.failed", request_id=request_id, method=request.method, path=request.path)
+        log.exception("request.failed", request_id=request_id, method=request.method, path=_shown_path(request))
         return error_response(request, _internal())
 
 
@@ -44,7 +48,7 @@ def error_response(request: web.Request, error: RelayhubError) -> web.Response:
         "request.refused",
         request_id=request_id,
         method=request.method,
-        path=request.path,
+        path=_shown_path(request),
         client=client_address(request, request.app[CONTEXT].trusted_proxies),
         code=error.code,
         detail=error.detail,
@@ -57,6 +61,11 @@ def error_response(request: web.Request, error: RelayhubError) -> web.Response:
     return web.Response(
         status=rendered.status, body=rendered.body, headers={**headers, "content-type": "application/json"}
     )
+
+
+def _shown_path(request: web.Request) -> str:
+    """For the log: whoever knows a stream ticket can open it."""
+    return _TICKET.sub("…", request.path)
 
 
 def render(error: RelayhubError, request_id: str, manner: Manner) -> RenderedError:

@@ -58,7 +58,7 @@ def test_the_example_is_valid_with_everything_switched_on(tmp_path: Path) -> Non
 def test_settings_that_are_switched_off_show_their_defaults(tmp_path: Path) -> None:
     """Where a commented setting is not an example of a value, switching it on changes nothing."""
     shown, plain = effective(whole_example(tmp_path)), effective(valid(tmp_path, ""))
-    examples = {"tls", "trusted_proxies", "base_path", "public_url", "unix_socket", "dirs", "allow", "path"}
+    examples = {"tls", "trusted_proxies", "base_path", "public_url", "unix_socket", "dirs", "allow", "path", "upload_dir"}
 
     for section in ("server", "store", "quota", "logging", "plugins"):
         on, default = shown[section], plain[section]
