@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from relayhub.sdk import Effect, HttpRequest
@@ -22,7 +23,18 @@ def check_credential(request: HttpRequest, secrets: list[str]) -> None:
 
 
 class RequestSuite(ProviderCase):
-    """Part of the suites for wires."""
+    """Part of the suites for wires. ``signs``: the secrets sign what is sent instead of being sent themselves."""
+
+    signs: ClassVar[bool] = False
+
+    def check_credential(self, request: HttpRequest) -> None:
+        if not self.signs:
+            check_credential(request, self.secrets())
+            return
+        sent = [request.url, *request.headers.values()]
+        for secret in self.secrets():
+            assert not any(secret in text for text in sent), "a secret that signs is never sent itself"
+        assert "authorization" in request.headers, "the signature is sent nowhere: it belongs into authorization"
 
     def paid_requests(self) -> list[HttpRequest]:
         """One of each kind. Suites add their own to what ``super()`` gives, so that a provider with several wires may
@@ -35,7 +47,7 @@ class RequestSuite(ProviderCase):
 
     def test_the_credential_is_in_a_header_and_not_in_the_url(self) -> None:
         for request in self.paid_requests():
-            check_credential(request, self.secrets())
+            self.check_credential(request)
 
     def test_what_costs_money_is_marked_as_paid(self) -> None:
         for request in self.paid_requests():

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 
-from relayhub.sdk import Clock
+from relayhub.sdk import Clock, HttpReply, HttpRequest
 from relayhub.sdk.clock import SystemClock
+from relayhub.types.http import Body
 
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 NEVER_SENT = frozenset({"cookie", "forwarded", "proxy-authorization", "x-forwarded-for", "x-real-ip"})
@@ -190,14 +192,26 @@ class UpstreamSimulator(ABC):
                 thread.join(START_S)
                 loop.close()
 
+    def exchange(self, request: HttpRequest) -> HttpReply:
+        """A request and its answer without a network; pauses take no time. Raises ``ConnectionResetError`` where the
+        connection would break, ``TimeoutError`` where nothing more would come."""
+        url = urlsplit(request.url)
+        answer = self._decided(Recorded(request.method, url.path, url.query, request.headers, _whole(request.body)))
+        self._count(open=-1)
+        parts = [answer.body] if isinstance(answer.body, bytes) else answer.body
+        for part in (*answer.before, *parts):
+            if isinstance(part, Cut):
+                raise ConnectionResetError(f"{request.method} {url.path} broke off")
+            if isinstance(part, Hang):
+                raise TimeoutError(f"{request.method} {url.path} was not answered")
+        body = b"".join(part for part in parts if isinstance(part, bytes))
+        self._count(bytes_sent=len(body))
+        return HttpReply(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+
     # --- serving ------------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        recorded = await _record(request)
-        self._received(recorded)
-        answer = self._program.popleft() if self._program else self._checked(recorded)
-        if answer.executed if answer.executed is not None else answer.status < 400:
-            self._count(executions=1)
+        answer = self._decided(await _record(request))
         try:
             return await self._send(request, answer)
         except (asyncio.CancelledError, ConnectionError):
@@ -205,6 +219,13 @@ class UpstreamSimulator(ABC):
             raise
         finally:
             self._count(open=-1)
+
+    def _decided(self, request: Recorded) -> Answer:
+        self._received(request)
+        answer = self._program.popleft() if self._program else self._checked(request)
+        if answer.executed if answer.executed is not None else answer.status < 400:
+            self._count(executions=1)
+        return answer
 
     def _received(self, request: Recorded) -> None:
         self.requests.append(request)
@@ -265,6 +286,13 @@ def complaints_about(request: Recorded, forbidden: Sequence[str]) -> list[str]:
     if request.body and "content-type" not in request.headers:
         found.append(f"{request.path}: a body without a content-type")
     return found
+
+
+def _whole(body: Body) -> bytes:
+    pieces = (body,) if isinstance(body, bytes) else body
+    return b"".join(
+        piece if isinstance(piece, bytes) else piece.spool.read_at(piece.start, len(piece)) for piece in pieces
+    )
 
 
 def _line(header: tuple[str, str]) -> bytes:
