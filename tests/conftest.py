@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import browser
+
 NODE_MODULES = Path(__file__).parent / "e2e" / "node" / "node_modules"
+VENDOR_SDKS = Path(sys.prefix) / "vendor-sdks"
 
 NEEDS = {
     "node": (lambda: shutil.which("node") is not None and NODE_MODULES.is_dir(), "Node and `npm ci` in tests/e2e/node"),
+    "chromium": (browser.present, "chromium and chromedriver"),
+    "vendor_sdks": (VENDOR_SDKS.is_dir, "the upstreams' SDKs: scripts/vendor-sdks"),
     "curl": (lambda: shutil.which("curl") is not None, "curl"),
 }
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if VENDOR_SDKS.is_dir():
+        sys.path.append(str(VENDOR_SDKS))  # behind everything else: what both have comes from the project's own
     for name, (_, what) in NEEDS.items():
         config.addinivalue_line("markers", f"{name}: needs {what}")
 

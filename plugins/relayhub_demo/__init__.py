@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from relayhub.sdk import ProviderType, hookimpl
-from relayhub_demo.models import DEMO_MODELS
+from relayhub_demo.models import DEMO_MODELS, PRICES
 from relayhub_demo.provider import DemoProvider, DemoSettings
 
 DEMO = ProviderType(
@@ -15,6 +15,7 @@ DEMO = ProviderType(
     build=DemoProvider,
     summary="Deterministic answers without a network",
     demo_models=DEMO_MODELS,
+    prices=PRICES,
 )
 
 

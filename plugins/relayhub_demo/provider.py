@@ -10,6 +10,7 @@ from relayhub.sdk import (
     Dialect,
     HttpReply,
     HttpRequest,
+    MediaKind,
     NativeCall,
     Operation,
     ProviderContext,
@@ -19,9 +20,13 @@ from relayhub.sdk import (
     decode_openai_error,
     list_openai_models,
 )
+from relayhub_demo.film import FilmStudio
+from relayhub_demo.image_wire import DemoImages
+from relayhub_demo.media_wire import BASE_URL
+from relayhub_demo.speech_wire import DemoSpeech
 from relayhub_demo.transport import MemoryTransport
+from relayhub_demo.video_wire import DemoVideos
 
-BASE_URL = "memory://demo/v1"
 PATHS = {Operation.CHAT: "/chat/completions", Operation.EMBEDDINGS: "/embeddings"}
 DIALECTS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_EMBEDDINGS})
 
@@ -33,14 +38,18 @@ class DemoSettings(BaseModel):
 
     slow_first_byte_s: float = Field(3.0, ge=0, le=60, description="How long demo-slow thinks before it answers.")
     slow_chunk_s: float = Field(0.3, ge=0, le=60, description="How long demo-slow waits between two pieces.")
+    video_queue_s: float = Field(1.0, ge=0, le=3600, description="How long a video job waits.")
+    video_run_s: float = Field(4.0, ge=0, le=3600, description="How long a video job runs.")
 
 
 class DemoProvider:
     """A :class:`relayhub.sdk.NativeProvider` and its own wire, a :class:`relayhub.sdk.ModelLister`, and a
-    :class:`relayhub.sdk.TransportProvider`."""
+    :class:`relayhub.sdk.TransportProvider`; of media a :class:`relayhub.sdk.ImageProvider`, a
+    :class:`relayhub.sdk.SpeechProvider` and a :class:`relayhub.sdk.JobProvider` (videos)."""
 
     def __init__(self, settings: DemoSettings, context: ProviderContext) -> None:
-        self._transport = MemoryTransport(context.clock, settings.slow_first_byte_s, settings.slow_chunk_s)
+        films = FilmStudio(context.clock, settings.video_queue_s, settings.video_run_s)
+        self._transport = MemoryTransport(context.clock, settings.slow_first_byte_s, settings.slow_chunk_s, films)
 
     def transport(self) -> Transport:
         return self._transport
@@ -58,3 +67,12 @@ class DemoProvider:
 
     def list_models(self) -> Steps[Sequence[str]]:
         return list_openai_models(f"{BASE_URL}/models", {})
+
+    def images(self) -> DemoImages:
+        return DemoImages()
+
+    def speech(self) -> DemoSpeech:
+        return DemoSpeech()
+
+    def jobs(self, kind: MediaKind) -> DemoVideos | None:
+        return DemoVideos() if kind is MediaKind.VIDEO else None

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from relayhub.sdk import Clock, Deadlines, HttpRequest
 from relayhub_demo import asked as chat
-from relayhub_demo import embeddings, written
+from relayhub_demo import embeddings, studio, written
+from relayhub_demo.answer import JSON, Answer
+from relayhub_demo.film import FilmStudio
 from relayhub_demo.models import CUT_STREAM, DEMO_MODELS, FAIL_429, FAIL_503, SLOW
 from relayhub_demo.wire import Refusal, error_body, read_json, stream_cut, too_slow
 
-JSON = "application/json"
 SSE = "text/event-stream; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """``pieces`` are what one read of a socket would bring; ``cut``: the connection breaks after the last."""
-
-    status: int
-    content_type: str
-    pieces: Sequence[bytes]
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: bool = False
-    slow: bool = False
+VIDEOS = "/v1/videos"
 
 
 class MemoryTransport:
     """A :class:`relayhub.sdk.Transport` without a network. Delays go through the clock, and deadlines hold for them."""
 
-    def __init__(self, clock: Clock, slow_first_byte_s: float, slow_chunk_s: float) -> None:
+    def __init__(self, clock: Clock, slow_first_byte_s: float, slow_chunk_s: float, films: FilmStudio) -> None:
         self._clock = clock
+        self._films = films
         self._slow_first_byte_s = slow_first_byte_s
         self._slow_chunk_s = slow_chunk_s
 
@@ -43,7 +33,7 @@ class MemoryTransport:
     async def send(self, request: HttpRequest, deadlines: Deadlines) -> AsyncIterator[MemoryReply]:
         """See :meth:`relayhub.sdk.Transport.send`."""
         ends_at = self._clock.monotonic() + deadlines.total_s
-        answer = respond(request)
+        answer = respond(request, self._films)
         if answer.slow:
             await wait(self._clock, self._slow_first_byte_s, deadlines.first_byte_s, ends_at)
         pause_s = self._slow_chunk_s if answer.slow else 0.0
@@ -82,21 +72,47 @@ async def wait(clock: Clock, seconds: float, limit_s: float, ends_at: float) -> 
         raise too_slow(allowed_s)
 
 
-def respond(request: HttpRequest) -> Answer:
-    """What the pretended server answers."""
+def respond(request: HttpRequest, films: FilmStudio | None = None) -> Answer:
+    """What the pretended server answers; without ``films`` it has no videos."""
     body = request.body if isinstance(request.body, bytes) else b""
+    path = urlsplit(request.url).path
     try:
-        match request.method, urlsplit(request.url).path:
+        if films is not None and (path == VIDEOS or path.startswith(f"{VIDEOS}/")):
+            return _filmed(films, request.method, path.removeprefix(VIDEOS).removeprefix("/"), body)
+        match request.method, path:
             case "POST", "/v1/chat/completions":
                 return _chat(read_json(body))
             case "POST", "/v1/embeddings":
                 return Answer(200, JSON, [embeddings.answer(read_json(body))])
+            case "POST", "/v1/images/generations":
+                return studio.paint(read_json(body))
+            case "POST", "/v1/audio/speech":
+                return studio.say(read_json(body))
             case "GET", "/v1/models":
                 return Answer(200, JSON, [_models()])
-            case method, path:
-                raise Refusal(404, f"Invalid URL ({method} {path})")
+            case method, _:
+                raise _no_route(method, path)
     except Refusal as refusal:
         return _refused(refusal)
+
+
+def _filmed(films: FilmStudio, method: str, path: str, body: bytes) -> Answer:
+    id_, _, rest = unquote(path).partition("/")
+    match method, bool(id_), rest:
+        case "POST", False, "":
+            return films.create(read_json(body))
+        case "GET", True, "":
+            return films.look(id_)
+        case "GET", True, "content":
+            return films.content(id_)
+        case "DELETE", True, "":
+            return films.cancel(id_)
+        case _:
+            raise _no_route(method, f"{VIDEOS}/{path}")
+
+
+def _no_route(method: str, path: str) -> Refusal:
+    return Refusal(404, f"Invalid URL ({method} {path})")
 
 
 def _chat(body: Mapping[str, object]) -> Answer:

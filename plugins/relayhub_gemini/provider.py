@@ -30,6 +30,7 @@ from relayhub.sdk import (
     decode_gemini_count,
     upstream_broke,
 )
+from relayhub_gemini.images import GeminiImages
 from relayhub_gemini.settings import GeminiSettings
 from relayhub_gemini.traits import target_of
 
@@ -40,8 +41,8 @@ _PREFIX = "models/"
 
 class GeminiProvider:
     """A :class:`relayhub.sdk.NativeProvider`, a :class:`relayhub.sdk.ChatProvider` and
-    :class:`relayhub.sdk.EmbeddingProvider` for clients of other dialects, a :class:`relayhub.sdk.TokenCounter`, and a
-    :class:`relayhub.sdk.ModelLister`."""
+    :class:`relayhub.sdk.EmbeddingProvider` for clients of other dialects, a :class:`relayhub.sdk.ImageProvider`, a
+    :class:`relayhub.sdk.TokenCounter`, and a :class:`relayhub.sdk.ModelLister`."""
 
     def __init__(self, settings: GeminiSettings, _context: ProviderContext) -> None:
         self._settings = settings
@@ -56,6 +57,9 @@ class GeminiProvider:
 
     def embeddings(self) -> EmbeddingWire:
         return NativeEmbeddingWire(self._wire, GeminiEmbeddings())
+
+    def images(self) -> GeminiImages:
+        return GeminiImages(self._wire.request, self._wire.error, self._settings.image_traits)
 
     def count_tokens(self, model: str, request: ChatRequest) -> Steps[int]:
         body = orjson.loads(self._codec.encode_request(request, model=model).body)

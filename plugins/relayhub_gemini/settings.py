@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from relayhub.sdk import BaseUrl, GeminiThinkingStyle, UpstreamKey
+from relayhub_gemini.image_traits import ImageTraits
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh"]
 Budget = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -49,6 +50,9 @@ class GeminiSettings(BaseModel):
     )
     model_traits: dict[str, ModelTraits] = Field(
         {}, description="Upstream model (a final * stands for any rest) and what is to be known about it."
+    )
+    image_traits: dict[str, ImageTraits] = Field(
+        {}, description="Image model (a final * stands for any rest) and what differs for it."
     )
 
     @field_validator("base_url")

@@ -13,7 +13,7 @@ OPENAI = ProviderType(
     name="openai",
     settings=OpenAISettings,
     build=OpenAIProvider,
-    summary="Any upstream that speaks OpenAI's API",
+    summary="Any upstream that speaks OpenAI's API: text, speech, images, videos",
 )
 
 

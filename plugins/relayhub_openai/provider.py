@@ -11,6 +11,7 @@ from relayhub.sdk import (
     Effect,
     HttpReply,
     HttpRequest,
+    MediaKind,
     NativeCall,
     NativeChatWire,
     OpenAIChat,
@@ -22,7 +23,11 @@ from relayhub.sdk import (
     decode_openai_error,
     list_openai_models,
 )
+from relayhub_openai.endpoint import Endpoint
+from relayhub_openai.images import OpenAIImages
 from relayhub_openai.settings import OpenAISettings
+from relayhub_openai.speech import OpenAISpeech
+from relayhub_openai.videos import CancellableVideos, ListedVideos, ManagedVideos, OpenAIVideos
 
 PATHS: Mapping[Dialect, Mapping[Operation, str]] = {
     Dialect.OPENAI_CHAT: {Operation.CHAT: "/chat/completions"},
@@ -40,15 +45,26 @@ PATHS: Mapping[Dialect, Mapping[Operation, str]] = {
 _ACCEPT = {Operation.TRANSCRIPTION: "*/*", Operation.TRANSLATION: "*/*"}
 """Where an answer may be plain text; everything else is JSON."""
 
+VIDEO_WIRES: Mapping[tuple[bool, bool], type[OpenAIVideos]] = {
+    (False, False): OpenAIVideos,
+    (True, False): ListedVideos,
+    (False, True): CancellableVideos,
+    (True, True): ManagedVideos,
+}
+"""By what the upstream has: a listing, a way to cancel."""
+
 
 class OpenAIProvider:
-    """A :class:`relayhub.sdk.NativeProvider`, a :class:`relayhub.sdk.ChatProvider` for clients of other dialects, and a
-    :class:`relayhub.sdk.ModelLister`."""
+    """A :class:`relayhub.sdk.NativeProvider`, a :class:`relayhub.sdk.ChatProvider` for clients of other dialects, a
+    :class:`relayhub.sdk.ModelLister`; of media a :class:`relayhub.sdk.SpeechProvider`, a
+    :class:`relayhub.sdk.ImageProvider` and a :class:`relayhub.sdk.JobProvider` (videos)."""
 
     def __init__(self, settings: OpenAISettings, _context: ProviderContext) -> None:
         self._settings = settings
         self._query = f"?{urlencode(settings.query)}" if settings.query else ""
         self._headers = _headers(settings)
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self._endpoint = Endpoint(settings.base_url, settings.query, self._headers, (key,))
 
     def native(self, dialect: Dialect) -> OpenAIWire | None:
         if dialect not in PATHS or (dialect is Dialect.OPENAI_RESPONSES and not self._settings.serves_responses):
@@ -62,6 +78,19 @@ class OpenAIProvider:
 
     def list_models(self) -> Steps[Sequence[str]]:
         return list_openai_models(f"{self._settings.base_url}/models{self._query}", self._headers)
+
+    def speech(self) -> OpenAISpeech:
+        return OpenAISpeech(self._endpoint, self._settings.speech_traits)
+
+    def images(self) -> OpenAIImages:
+        return OpenAIImages(self._endpoint, self._settings.image_traits)
+
+    def jobs(self, kind: MediaKind) -> OpenAIVideos | None:
+        if kind is not MediaKind.VIDEO:
+            return None
+        videos = self._settings.videos
+        wire = VIDEO_WIRES[videos.listing, videos.cancels]
+        return wire(self._endpoint, self._settings.video_traits, videos.pace)
 
     def _wire(self, dialect: Dialect) -> OpenAIWire:
         return OpenAIWire(self._settings.base_url, self._query, self._headers, PATHS[dialect])

@@ -8,10 +8,22 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from relayhub.sdk import BaseUrl, HeaderText, KeyHeader, UpstreamKey
+from relayhub_openai.media_traits import ImageTraits, SpeechTraits, VideoTraits
+from relayhub_openai.video_settings import VideoSettings
 
 OPENAI_HOST = "api.openai.com"
 
-ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/models")
+ENDPOINTS = (
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/models",
+    "/audio/speech",
+    "/images/generations",
+    "/images/edits",
+    "/videos",
+)
 
 
 class OpenAISettings(BaseModel):
@@ -38,6 +50,16 @@ class OpenAISettings(BaseModel):
         description="Which of its APIs clients of other dialects are translated to; some models take tools only in one.",
     )
     query: dict[str, str] = Field({}, description="Added to every URL, such as api-version for Azure.")
+    videos: VideoSettings = Field(default_factory=VideoSettings, description="How the upstream serves /videos.")
+    speech_traits: dict[str, SpeechTraits] = Field(
+        {}, description="Speech model (a final * stands for any rest) and what differs for it."
+    )
+    image_traits: dict[str, ImageTraits] = Field(
+        {}, description="Image model (a final * stands for any rest) and what differs for it."
+    )
+    video_traits: dict[str, VideoTraits] = Field(
+        {}, description="Video model (a final * stands for any rest) and what differs for it."
+    )
 
     @property
     def serves_responses(self) -> bool:

@@ -33,6 +33,8 @@ class Search:
     """Fed with one page after the other. ``complete``: there is nothing left that could matter."""
 
     wanted: Wanted
+    owned: frozenset[str] = frozenset()
+    """Tasks of other jobs of the hub."""
     complete: bool = False
     found: str | None = None
     """By its mark: certain."""
@@ -68,7 +70,11 @@ class Search:
         mark = item.get("safety_identifier")
         if mark and mark == self.wanted.mark:
             self.found = id_
-        elif mark in (None, "", self.wanted.body.get("safety_identifier")) and self._fits(item, created):
+        elif (
+            id_ not in self.owned
+            and mark in (None, "", self.wanted.body.get("safety_identifier"))
+            and self._fits(item, created)
+        ):
             self._candidates.add(id_)
 
     def _fits(self, item: Mapping[str, object], created: float) -> bool:

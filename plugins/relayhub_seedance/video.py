@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote
 
 import orjson
@@ -60,13 +60,19 @@ class SeedanceWire:
         return update_of(self._read(reply), job)
 
     def find(
-        self, model: str, request: MediaRequest, reference: str, since: float, until: float
+        self,
+        model: str,
+        request: MediaRequest,
+        reference: str,
+        since: float,
+        until: float,
+        owned: Collection[str] = (),
     ) -> Steps[UpstreamJob | Found]:
         asked_for = self._asked(model, request)
         body = self._body(model, asked_for, reference)
         # A client's own identifier takes the mark's place, and says nothing of a single job.
         mark = mark_of(reference) if body.get("safety_identifier") == mark_of(reference) else None
-        search = Search(Wanted(model, mark, body, since, until))
+        search = Search(Wanted(model, mark, body, since, until), frozenset(owned))
         for page in range(1, MAX_PAGES + 1):
             reply = yield self._request("GET", f"{self._url}?page_num={page}&page_size={PAGE_SIZE}")
             items, total = _page(self._read(reply))

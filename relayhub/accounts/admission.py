@@ -8,9 +8,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout, NewHold, Settled
 from relayhub.store.ledger import Ledger
+from relayhub.store.refusals import REQUESTS_LIMITED, requests_limited
+from relayhub.store.windows import MINUTE_S
 from relayhub.types.call import Principal, UsageRecord
+from relayhub.types.errors import ClientError
 from relayhub.types.limits import SETTLEMENT_WAIT_S
 
 log = structlog.get_logger("relayhub.call")
@@ -39,22 +43,46 @@ class Reservation:
 class Admission:
     """Admits calls against the ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self._ledger = ledger
+        self._clock = clock
+        self._busy: dict[str, tuple[Principal, float]] = {}
+        """Keys whose minute is used up, and until when: as each was known then, for a key that was changed is another."""
 
     @asynccontextmanager
     async def admit(
-        self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout
+        self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout, *, tokens: int = 0
     ) -> AsyncIterator[Reservation]:
-        """Hold ``amount_nano`` while the block runs. Raises ``ClientError`` (quota, key) or ``HubError`` UNAVAILABLE
-        before anything can have been sent."""
-        new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about)
-        reservation = Reservation(self._ledger, await self._ledger.hold(new))
+        """Hold ``amount_nano`` while the block runs; ``tokens``: what the call may come to. Raises ``ClientError`` (quota,
+        limits, key) or ``HubError`` UNAVAILABLE before anything can have been sent."""
+        self._refuse_early(principal)
+        new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
+        try:
+            hold_id = await self._ledger.hold(new)
+        except ClientError as error:
+            self._remember(principal, error)
+            raise
+        reservation = Reservation(self._ledger, hold_id)
         try:
             yield reservation
         finally:
             if not reservation.ended:
                 await reservation.release()
+
+    def _remember(self, principal: Principal, error: ClientError) -> None:
+        if error.code == REQUESTS_LIMITED and error.retry_after_s is not None:
+            self._busy[principal.key_id] = principal, self._clock.now() + error.retry_after_s
+
+    def _refuse_early(self, principal: Principal) -> None:
+        """Whoever is told to wait and does not costs no transaction: within its minute, requests only grow."""
+        found = self._busy.get(principal.key_id)
+        if found is None:
+            return
+        known, until = found
+        wait_s = until - self._clock.now()
+        if known is principal and principal.requests_per_minute is not None and 0 < wait_s <= MINUTE_S:
+            raise requests_limited(principal.requests_per_minute, wait_s)
+        del self._busy[principal.key_id]
 
 
 async def _durable(ending: asyncio.Future[Settled], hold_id: str) -> Settled | None:

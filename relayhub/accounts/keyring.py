@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from relayhub.accounts.secret import hash_secret, well_formed
 from relayhub.sdk.clock import Clock
+from relayhub.store import refusals
 from relayhub.store.keys import Key, Keys
 from relayhub.types.call import Principal
 from relayhub.types.errors import ClientError, ErrorKind, HubError
+from relayhub.types.key_limits import parse_networks
 
 REFRESH_S = 0.5
 """Half of the second within which a change must act (L17)."""
 
 log = structlog.get_logger("relayhub.keys")
 
+OnBlocked = Callable[[str, ClientError], object]
+"""Told the id of a key that was good and is not any more, and what its calls are refused with from now on."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """``previous_until``: until when the secret before the present one is good."""
+
     principal: Principal
+    hash: str
     expires_at: float | None
-    revoked: bool
+    blocked: Callable[[], ClientError] | None
+    previous_hash: str | None
+    previous_until: float | None
 
 
 class KeyRing:
@@ -34,10 +45,25 @@ class KeyRing:
         self._known: dict[str, _Known] = {}
         self._by_id: dict[str, _Known] = {}
         self._revision = -1
+        self._listeners: list[OnBlocked] = []
+
+    def on_blocked(self, listener: OnBlocked) -> None:
+        """Call ``listener`` once for every key that is revoked or disabled from now on. It must not raise or block."""
+        self._listeners.append(listener)
 
     def authenticate(self, credential: str, now: float) -> Principal:
-        """The principal of a key. Raises ``ClientError``: unknown or expired (401 everywhere), revoked (by dialect)."""
-        return _active(self._known.get(hash_secret(credential)) if well_formed(credential) else None, now)
+        """The principal of a key. Raises ``ClientError``: unknown, expired or replaced (401 everywhere), revoked or disabled
+        (by dialect)."""
+        secret_hash = hash_secret(credential) if well_formed(credential) else ""
+        known = self._known.get(secret_hash)
+        principal = _active(known, now)
+        if known is not None and known.hash != secret_hash and (known.previous_until or 0.0) <= now:
+            raise ClientError(
+                ErrorKind.AUTHENTICATION,
+                "This API key was replaced by a new one, and its time is over. Use the new one.",
+                code="key_rotated",
+            )
+        return principal
 
     def holder(self, key_id: str, now: float) -> Principal:
         """The principal of a key that was shown before; otherwise as :meth:`authenticate`."""
@@ -48,9 +74,22 @@ class KeyRing:
         if await self._keys.revision() == self._revision:
             return
         changed = await self._keys.changed_since(self._revision)
-        self._known |= {key.hash: _known(key) for key in changed}
-        self._by_id |= {key.id: _known(key) for key in changed}
+        for key in changed:
+            self._learn(_known(key))
         self._revision = max((key.revision for key in changed), default=max(self._revision, 0))
+
+    def _learn(self, known: _Known) -> None:
+        key_id = known.principal.key_id
+        before = self._by_id.get(key_id)
+        if before is not None:
+            for gone in {before.hash, before.previous_hash} - {None}:
+                self._known.pop(gone or "", None)
+        self._by_id[key_id] = self._known[known.hash] = known
+        if known.previous_hash is not None:
+            self._known[known.previous_hash] = known
+        if known.blocked is not None and before is not None and before.blocked is None:
+            for listener in self._listeners:
+                listener(key_id, known.blocked())
 
     async def run(self, clock: Clock) -> None:
         """Refresh until cancelled; a store in trouble leaves the last snapshot in force."""
@@ -73,13 +112,29 @@ def _active(known: _Known | None, now: float) -> Principal:
             "The API key is not valid. Check it for typing errors.",
             code="invalid_api_key",
         )
-    if known.revoked:
-        raise ClientError(ErrorKind.KEY_BLOCKED, "This API key has been revoked.", code="key_revoked")
+    if known.blocked is not None:
+        raise known.blocked()
     if known.expires_at is not None and known.expires_at <= now:
-        raise ClientError(ErrorKind.AUTHENTICATION, "This API key has expired.", code="key_expired")
+        raise refusals.expired_key()
     return known.principal
 
 
 def _known(key: Key) -> _Known:
-    principal = Principal(key.id, key.name, key.account_id, key.models)
-    return _Known(principal, key.expires_at, key.revoked_at is not None)
+    limits = key.limits
+    principal = Principal(
+        key.id,
+        key.name,
+        key.account_id,
+        key.models,
+        None if limits.providers is None else frozenset(limits.providers),
+        None if limits.networks is None else parse_networks(limits.networks),
+        limits.requests_per_minute,
+        key.account_discount_ppm,
+    )
+    return _Known(principal, key.hash, key.expires_at, _blocked(key), key.previous_hash, key.previous_until)
+
+
+def _blocked(key: Key) -> Callable[[], ClientError] | None:
+    if key.revoked_at is not None:
+        return refusals.revoked_key
+    return None if key.disabled_at is None else refusals.disabled_key

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 
-from relayhub.types.money import NANO_PER_USD
+from relayhub.accounts.tiers import Tiers, described, lacking, nano_of
+from relayhub.types.discount import WHOLE_PPM, ppm_to_percent
+from relayhub.types.errors import ClientError, invalid_request
+from relayhub.types.media import MediaUsage
+from relayhub.types.money import NANO_PER_USD, nano_to_usd
 from relayhub.types.usage import Usage
 
 TOKENS = 1_000_000
 """Prices are per this many tokens."""
 
+USD = "USD"
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Nano-USD per million tokens, and per call. ``None``: cached and cache-written tokens cost what input costs,
-    reasoning tokens what output costs."""
+    """Nano-USD (10⁻⁹ of ``currency``) per million tokens, and per call. ``None``: cached and cache-written tokens cost what
+    input costs, reasoning tokens what output costs. ``video``: per second of the clip; ``image``: per image;
+    ``characters``: per million of them; ``audio_second``: of speech."""
 
     input: int = 0
     output: int = 0
@@ -23,6 +29,19 @@ class Price:
     cache_write: int | None = None
     reasoning: int | None = None
     call: int = 0
+    video: Tiers = ()
+    image: Tiers = ()
+    characters: int = 0
+    audio_second: int = 0
+    currency: str = USD
+    rate_nano: int = NANO_PER_USD
+    """Nano-USD in one unit of ``currency``."""
+    discount_ppm: int = 0
+    """Taken off the sum, before it is rounded."""
+    version: str = ""
+    """Which of the model's prices this is, for usage rows."""
+    upstream: Price | None = None
+    """What the upstream charges, if the config says it; never with a discount."""
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
@@ -31,21 +50,60 @@ class Price:
         thought = self.output if self.reasoning is None else self.reasoning
         fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         visible = max(0, usage.output_tokens - usage.reasoning_tokens)
-        per_million = (
+        return self._nano(
             fresh * self.input
             + usage.cached_tokens * cached
             + usage.cache_write_tokens * written
             + visible * self.output
             + min(usage.reasoning_tokens, usage.output_tokens) * thought
+            + self.call * TOKENS
         )
-        return -(-per_million // TOKENS) + self.call
 
-    def dearest_input(self) -> int:
-        """The most that an input token can cost: what is cached is not known before the answer."""
-        return max(self.input, self.cached_input or 0, self.cache_write or 0)
+    def media_nano(self, usage: MediaUsage) -> int:
+        """What images, speech or video cost, rounded up once. Raises ``ClientError`` naming what has no price here."""
+        per_million = (
+            usage.input_tokens * self.input
+            + usage.output_tokens * self.output
+            + usage.characters * self.characters
+            + usage.audio_ms * self.audio_second * (TOKENS // 1000)
+            + self.call * usage.calls * TOKENS
+        )
+        if self.video and usage.video_ms:
+            per_million += usage.video_ms * _tier_nano(self.video, usage) * (TOKENS // 1000)
+        if self.image and usage.images:
+            per_million += usage.images * _tier_nano(self.image, usage) * TOKENS
+        return self._nano(per_million)
 
-    def dearest_output(self) -> int:
-        return max(self.output, self.reasoning or 0)
+    def most_nano(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
+        dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
+        dearest_output = max(self.output, self.reasoning or 0)
+        return self._nano(input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS)
+
+    def upstream_nano(self, usage: Usage | None) -> int | None:
+        """What the upstream charges for it; ``None``: the config does not say. Without usage it is nothing."""
+        if self.upstream is None or usage is None:
+            return None if self.upstream is None else 0
+        return self.upstream.cost_nano(usage)
+
+    def upstream_media_nano(self, usage: MediaUsage | None) -> int | None:
+        """The same for media; ``None`` also where the upstream's price has no such tier."""
+        if self.upstream is None or usage is None:
+            return None if self.upstream is None else 0
+        try:
+            return self.upstream.media_nano(usage)
+        except ClientError:
+            return None
+
+    def discounted(self, ppm: int) -> Price:
+        return replace(self, discount_ppm=ppm) if ppm else self
+
+    def _nano(self, per_million: int) -> int:
+        """The one place that rounds: rate and discount are still exact here."""
+        if self.rate_nano == NANO_PER_USD and not self.discount_ppm:
+            return -(-per_million // TOKENS)
+        exact = per_million * self.rate_nano * (WHOLE_PPM - self.discount_ppm)
+        return -(-exact // (TOKENS * NANO_PER_USD * WHOLE_PPM))
 
     def describe(self) -> str:
         """The formula as text, for usage rows and lists: ``input 0.15 + output 0.6 USD/1M tokens``."""
@@ -56,12 +114,39 @@ class Price:
             "output": self.output,
             "reasoning": self.reasoning,
         }
-        said = [f"{name} {_usd(nano)}" for name, nano in tokens.items() if nano]
-        parts = [f"{' + '.join(said)} USD/1M tokens"] if said else []
-        if self.call:
-            parts.append(f"{_usd(self.call)} USD/call")
-        return " + ".join(parts) or "free"
+        money = self.currency
+        said = [f"{name} {nano_to_usd(nano)}" for name, nano in tokens.items() if nano]
+        parts = [f"{' + '.join(said)} {money}/1M tokens"] if said else []
+        parts += [
+            f"{_tiers(tiers)} {money}/{unit}"
+            for tiers, unit in ((self.video, "s video"), (self.image, "image"))
+            if tiers
+        ]
+        for nano, unit in ((self.characters, "1M characters"), (self.audio_second, "s audio"), (self.call, "call")):
+            if nano:
+                parts.append(f"{nano_to_usd(nano)} {money}/{unit}")
+        return " + ".join(parts) + self._terms() if parts else "free"
+
+    def _terms(self) -> str:
+        rate = f", 1 {self.currency} = {nano_to_usd(self.rate_nano)} USD" if self.currency != USD else ""
+        return rate + (f", less {ppm_to_percent(self.discount_ppm)}%" if self.discount_ppm else "")
 
 
-def _usd(nano: int) -> str:
-    return format(Decimal(nano) / NANO_PER_USD, "f").rstrip("0").rstrip(".")
+def _tiers(tiers: Tiers) -> str:
+    return described(tiers, {tier.name: nano_to_usd(tier.nano) for tier in tiers})
+
+
+def _tier_nano(tiers: Tiers, usage: MediaUsage) -> int:
+    nano = nano_of(tiers, usage)
+    if nano is None:
+        raise _unpriced(usage)
+    return nano
+
+
+def _unpriced(usage: MediaUsage) -> ClientError:
+    return invalid_request(
+        f"This server has no price for {lacking(usage)} of this model, so it is not offered; ask for another resolution"
+        " or size, or have the operator add a price.",
+        code="not_priced",
+        param="size" if usage.images else "resolution",
+    )

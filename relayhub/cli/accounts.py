@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 
 import click
 
+from relayhub.cli.actor import cli_actor
+from relayhub.cli.percent import PercentType
 from relayhub.cli.support import (
     Setup,
     config_option,
-    fail,
     json_option,
     open_store,
     print_json,
@@ -20,6 +20,7 @@ from relayhub.cli.support import (
 )
 from relayhub.cli.units import UNLIMITED, UnitsType, spent_units, to_nano, to_units
 from relayhub.store.accounts import Account
+from relayhub.types.discount import ppm_to_percent
 
 
 @click.group()
@@ -30,23 +31,24 @@ def accounts() -> None:
 @accounts.command()
 @click.argument("name")
 @click.option("--unlimited", is_flag=True, help="Its balance is topped up by itself; everything is still booked.")
+@click.option("--discount", type=PercentType(), default="0", help="Per cent off whatever its calls cost, such as 12.5.")
 @config_option
 @json_option
-def create(name: str, unlimited: bool, config_path: Path | None, as_json: bool) -> None:
+def create(name: str, unlimited: bool, discount: int, config_path: Path | None, as_json: bool) -> None:
     """Create the account NAME with nothing in it."""
     if not name.strip():
         raise click.BadParameter("the name must not be empty")
     setup = set_up(config_path)
-    account = run(_create(setup, name, unlimited))
+    account = run(_create(setup, name, unlimited, discount))
     if as_json:
         print_json(_shown(setup, account))
     else:
         click.echo(f"Created the account {name}. Fund it: relayhub accounts grant {name} UNITS")
 
 
-async def _create(setup: Setup, name: str, unlimited: bool) -> Account:
+async def _create(setup: Setup, name: str, unlimited: bool, discount_ppm: int) -> Account:
     async with open_store(setup) as store:
-        return await store.accounts.create(name, unlimited=unlimited)
+        return await store.accounts.create(name, unlimited=unlimited, by=cli_actor(), discount_ppm=discount_ppm)
 
 
 @accounts.command("list")
@@ -89,15 +91,71 @@ def grant(name: str, units: int, reason: str, config_path: Path | None, as_json:
 async def _grant(setup: Setup, name: str, amount_nano: int, reason: str) -> Account:
     async with open_store(setup) as store:
         account = await store.accounts.get(name)
-        await store.ledger.grant(account.id, amount_nano, actor=f"cli:{_person()}", reason=reason)
+        await store.ledger.grant(account.id, amount_nano, actor=cli_actor(), reason=reason)
         return await store.accounts.get(name)
 
 
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except OSError:
-        fail("the current user has no name; set $USER so that the ledger can say who granted this")
+@accounts.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("units", type=int)
+@click.option("--reason", required=True, help="Kept in the ledger.")
+@config_option
+@json_option
+def adjust(name: str, units: int, reason: str, config_path: Path | None, as_json: bool) -> None:
+    """Correct the account NAME by UNITS, which may be below zero; never by more than is left."""
+    if units == 0:
+        raise click.BadParameter("an adjustment of nothing is none")
+    setup = set_up(config_path)
+    amount_nano = to_nano(setup, abs(units)) * (1 if units > 0 else -1)
+    account = run(_adjust(setup, name, amount_nano, reason))
+    if as_json:
+        print_json(_shown(setup, account))
+    else:
+        click.echo(f"{account.name} has {to_units(setup, account.balance.remaining_nano)} units left.")
+
+
+async def _adjust(setup: Setup, name: str, amount_nano: int, reason: str) -> Account:
+    async with open_store(setup) as store:
+        account = await store.accounts.get(name)
+        await store.ledger.adjust(account.id, amount_nano, actor=cli_actor(), reason=reason)
+        return await store.accounts.get(account.id)
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--name", "new_name", help="Its new name.")
+@click.option("--unlimited/--limited", default=None, help="Whether its balance is topped up by itself.")
+@click.option("--discount", type=PercentType(), help="Per cent off whatever its calls cost; 0 for none.")
+@config_option
+@json_option
+def update(
+    name: str,
+    new_name: str | None,
+    unlimited: bool | None,
+    discount: int | None,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Change the account NAME (or id)."""
+    if new_name is not None and not new_name.strip():
+        raise click.BadParameter("the name must not be empty")
+    setup = set_up(config_path)
+    account = run(_update(setup, name, new_name, unlimited, discount))
+    if as_json:
+        print_json(_shown(setup, account))
+    else:
+        off = f", {ppm_to_percent(account.discount_ppm)}% off" if account.discount_ppm else ""
+        click.echo(f"{account.name} is {UNLIMITED if account.unlimited else 'limited to what it was given'}{off}.")
+
+
+async def _update(
+    setup: Setup, name: str, new_name: str | None, unlimited: bool | None, discount_ppm: int | None
+) -> Account:
+    async with open_store(setup) as store:
+        account = await store.accounts.get(name)
+        return await store.accounts.update(
+            account.id, name=new_name, unlimited=unlimited, by=cli_actor(), discount_ppm=discount_ppm
+        )
 
 
 def _shown(setup: Setup, account: Account) -> dict[str, object]:
@@ -112,4 +170,5 @@ def _shown(setup: Setup, account: Account) -> dict[str, object]:
         "total": total,
         "used": used,
         "remaining": max(0, total - used),
+        "discount": ppm_to_percent(account.discount_ppm),
     }

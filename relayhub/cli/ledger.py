@@ -7,13 +7,68 @@ from pathlib import Path
 
 import click
 
-from relayhub.cli.support import EXIT_FAILURE, Setup, config_option, json_option, open_store, print_json, run, set_up
+from relayhub.cli.moments import shown_time
+from relayhub.cli.support import (
+    EXIT_FAILURE,
+    Setup,
+    config_option,
+    json_option,
+    open_store,
+    print_json,
+    print_table,
+    run,
+    set_up,
+)
 from relayhub.store.check import Violation
+from relayhub.store.intents import LedgerKind
+from relayhub.store.ledger_report import LedgerFilter, LedgerRow
 
 
 @click.group()
 def ledger() -> None:
     """The books."""
+
+
+@ledger.command("list")
+@click.option("--account", help="Of this account (name or id) only.")
+@click.option("--kind", type=click.Choice([kind.value for kind in LedgerKind]), help="Of this kind only.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most rows.")
+@config_option
+@json_option
+def list_rows(account: str | None, kind: str | None, limit: int, config_path: Path | None, as_json: bool) -> None:
+    """List the rows, newest first; amounts are nano-USD."""
+    setup = set_up(config_path)
+    rows = [_shown(row) for row in run(_rows(setup, account, None if kind is None else LedgerKind(kind), limit))]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("id", "at", "kind", "account_id", "amount_nano", "actor", "reason")
+    print_table(
+        [column.replace("_", " ").capitalize() for column in columns],
+        [[row[column] for column in columns] for row in rows],
+        empty="The ledger has no such row.",
+    )
+
+
+async def _rows(setup: Setup, account: str | None, kind: LedgerKind | None, limit: int) -> list[LedgerRow]:
+    async with open_store(setup) as store:
+        account_id = None if account is None else (await store.accounts.get(account)).id
+        return await store.ledger_report.rows(LedgerFilter(account_id=account_id, kind=kind), limit)
+
+
+def _shown(row: LedgerRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "at": shown_time(row.at),
+        "kind": row.kind.value,
+        "account_id": row.account_id,
+        "key_id": row.key_id,
+        "hold_id": row.hold_id,
+        "call_id": row.call_id,
+        "amount_nano": row.amount_nano,
+        "actor": row.actor,
+        "reason": row.reason,
+    }
 
 
 @ledger.command()

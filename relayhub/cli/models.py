@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from relayhub.app import build_provider, price_of
+from relayhub.accounts.price_book import tariff_of
+from relayhub.app import build_provider
 from relayhub.cli.support import Setup, config_option, fail, json_option, print_json, print_table, run, set_up
 from relayhub.config import discovered_yaml
 from relayhub.routing.discovery import discover_models
 from relayhub.sdk.clock import SystemClock
+from relayhub.sdk.provider import PriceList
 
 
 @click.group()
@@ -23,7 +25,7 @@ def models() -> None:
 @json_option
 def list_models(config_path: Path | None, as_json: bool) -> None:
     """List the models of the config with provider, upstream name and price."""
-    setup = set_up(config_path)
+    setup, now = set_up(config_path), SystemClock().now()
     rows = [
         {
             "model": model.name,
@@ -32,10 +34,11 @@ def list_models(config_path: Path | None, as_json: bool) -> None:
             "operations": sorted(model.settings.operations),
             "aliases": list(model.settings.aliases),
             "public": model.settings.public,
-            "price": price_of(model).describe(),
+            "price": price.describe() if price is not None else "not yet",
         }
         for name, entry in setup.config.providers.items()
         for model in entry.models
+        for price in [tariff_of(model, setup.config.currencies).at(now)]
     ]
     if as_json:
         print_json(rows)
@@ -51,23 +54,36 @@ def list_models(config_path: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 @click.option("--write", type=click.Path(path_type=Path, dir_okay=False), help="Write a models_file for the config.")
-def discover(provider: str, config_path: Path | None, as_json: bool, write: Path | None) -> None:
+@click.option("--prices", "priced", is_flag=True, help="With the prices of the list that the provider's plugin ships.")
+def discover(provider: str, config_path: Path | None, as_json: bool, write: Path | None, priced: bool) -> None:
     """Ask PROVIDER's upstream for its models.
 
     With --write the names go to a YAML file that the provider's `models_file:` may name. Prices are not known upstream:
-    the file leaves them to you, and a model without a price is refused until it has one.
+    the file leaves them to you, and a model without a price is refused until it has one. With --prices it begins with
+    those of a dated list that the plugin ships; what stands in the YAML then is what is charged.
     """
     setup = set_up(config_path)
     if provider not in setup.config.providers:
         fail(f"there is no provider {provider!r} in the config; it has: {', '.join(setup.config.providers)}")
+    shipped = _shipped(setup, provider) if priced else None
     names = run(_discover(setup, provider))
+    prices = {} if shipped is None else {name: price for name in names if (price := shipped.of(name)) is not None}
+    origin = None if shipped is None else f"{shipped.source}, as of {shipped.as_of}"
     if write is not None:
-        write.write_text(discovered_yaml(names), encoding="utf-8")
-        click.echo(f"Wrote {len(names)} models to {write}. Give each a price, then name the file: models_file: {write}")
+        write.write_text(discovered_yaml(names, prices, origin), encoding="utf-8")
+        rest = f"{len(prices)} of them have a price; give the others one" if prices else "Give each a price"
+        click.echo(f"Wrote {len(names)} models to {write}. {rest}, then name the file: models_file: {write}")
     elif as_json:
-        print_json(names)
+        print_json(names if shipped is None else {name: prices.get(name) for name in names})
     else:
-        click.echo("\n".join(names))
+        click.echo("\n".join(names) if shipped is None else discovered_yaml(names, prices, origin).rstrip())
+
+
+def _shipped(setup: Setup, provider: str) -> PriceList:
+    kind = setup.plugins.provider_types[setup.config.providers[provider].type]
+    if kind.prices is None:
+        fail(f"the plugin of {provider!r} (type {kind.name!r}) ships no price list; leave --prices away")
+    return kind.prices
 
 
 async def _discover(setup: Setup, name: str) -> list[str]:

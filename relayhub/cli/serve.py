@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from relayhub.accounts.issuing import replace_key
+from relayhub.accounts.sign_in import offer_setup
 from relayhub.app import Hub, open_hub
 from relayhub.cli.logs import configure_logging
 from relayhub.cli.support import Setup, config_option, fail, run, set_up
@@ -80,6 +81,8 @@ async def _greet(setup: Setup, hub: Hub, address: str) -> None:
     """One screen on stdout: where it listens and, in demo mode, a line that works as it stands."""
     shown = setup.config.server.public_url or address
     click.echo(f"relayhub listens on {address}")
+    if (token := await offer_setup(hub.store)) is not None:
+        click.echo(f"No admin yet. Make the first: POST {shown}/api/admin/setup with name, password and token {token}")
     if not setup.demo:
         click.echo(f"Config: {setup.path}   Models: {len(hub.catalog.visible(None))} public   Base URL: {shown}/v1")
         return

@@ -10,11 +10,13 @@ from relayhub.config.output import discovered_yaml, effective, effective_yaml, e
 from relayhub.config.problems import ConfigError, Problem
 from relayhub.config.schema import (
     CORE_PROVIDER_FIELDS,
+    AccountsConfig,
     LoggingConfig,
     ModelConfig,
     PluginsConfig,
     PriceConfig,
     QuotaConfig,
+    RoutingConfig,
     ServerConfig,
     StoreConfig,
 )
@@ -22,6 +24,7 @@ from relayhub.config.source import Place
 
 __all__ = [
     "CORE_PROVIDER_FIELDS",
+    "AccountsConfig",
     "Config",
     "ConfigError",
     "Document",
@@ -34,6 +37,7 @@ __all__ = [
     "Problem",
     "ProviderConfig",
     "QuotaConfig",
+    "RoutingConfig",
     "ServerConfig",
     "StoreConfig",
     "discovered_yaml",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from relayhub.config.checking import key_of
-from relayhub.config.schema import ConfigFile, ProviderEntry
+from relayhub.config.schema import ConfigFile, CredentialEntry, ProviderEntry
 from relayhub.config.secrets import secret_fields
 from relayhub.types.json import Json, JsonObject
 
@@ -73,7 +73,7 @@ def _provider_definitions(name: str, model: type[BaseModel], common: JsonObject)
     }
     required = [key for key in _strings(schema.get("required")) if f"{key}_file" not in files]
     either: list[Json] = [
-        {"anyOf": [{"required": [key]}, {"required": [f"{key}_file"]}]}
+        {"anyOf": [{"required": [key]}, {"required": [f"{key}_file"]}, {"required": ["credentials"]}]}
         for key in _strings(schema.get("required"))
         if f"{key}_file" in files
     ]
@@ -81,12 +81,20 @@ def _provider_definitions(name: str, model: type[BaseModel], common: JsonObject)
     entry: JsonObject = {
         "type": "object",
         "title": str(schema.get("title", name)),
-        "properties": {**common, **own, **files},
+        "properties": {**common, **own, **files, "credentials": _credentials_schema(common, own, files)},
         "required": list[Json](required),
         **({"allOf": either} if either else {}),
         **closed,
     }
     return {prefix: entry, **inner}
+
+
+def _credentials_schema(common: JsonObject, own: JsonObject, files: JsonObject) -> JsonObject:
+    """Each may say everything that the entry itself may."""
+    described = _object(common["credentials"])
+    fields: JsonObject = CredentialEntry.model_json_schema()
+    item: JsonObject = {"type": "object", "properties": {**own, **files, **_object(fields["properties"])}}
+    return {"description": described["description"], "type": "array", "items": item}
 
 
 def _strings(value: Json) -> list[str]:
@@ -144,4 +152,9 @@ def _with_references(schema: Json) -> Json:
         said: JsonObject = {key: schema[key] for key in ("description", "default", "title") if key in schema}
         rest: JsonObject = {key: value for key, value in schema.items() if key not in said}
         return {**said, "anyOf": [rest, {"$ref": f"#/$defs/{_OUTSIDE}"}]}
-    return {key: _with_references(value) for key, value in schema.items()}
+    return {_keyword(key, value): _with_references(value) for key, value in schema.items()}
+
+
+def _keyword(name: str, value: Json) -> str:
+    """What is told apart by its shape fits one of its forms at most; editors know ``anyOf`` best."""
+    return "anyOf" if name == "oneOf" and isinstance(value, list) else name

@@ -9,7 +9,7 @@ from pathlib import Path
 from relayhub.config.checking import Checker
 from relayhub.config.model import Model
 from relayhub.config.problems import ConfigError
-from relayhub.config.schema import ModelConfig
+from relayhub.config.schema import ModelConfig, dated
 from relayhub.config.source import Source
 from relayhub.config.tree import KeyPath, Node, mapping, parse
 
@@ -118,7 +118,8 @@ def _from_file(node: Node, checker: Checker, path: KeyPath) -> dict[str, Node]:
 
 
 def model_of(name: str, entry: ModelConfig, node: Node) -> Model:
-    return Model(name, entry.upstream or name, None if entry.free else entry.price, entry, node.at_key)
+    prices = () if entry.free else dated(entry.price)
+    return Model(name, entry.upstream or name, prices, entry, node.at_key, dated(entry.cost))
 
 
 def check_names(models: dict[str, ModelConfig], node: Node, checker: Checker, path: KeyPath) -> None:

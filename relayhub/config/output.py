@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from types import MappingProxyType
 
 import yaml
 from pydantic import BaseModel
 
 from relayhub.config.checking import key_of
 from relayhub.config.model import Config, Model, ProviderConfig
+from relayhub.config.schema import PriceConfig
 from relayhub.config.secrets import MASK, is_secret_name, secret_fields, without_credentials
 from relayhub.types.json import Json, JsonObject
+from relayhub.types.money import nano_to_usd
+
+NO_PRICES: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 
 
 def example_text() -> str:
@@ -26,11 +31,17 @@ def effective(config: Config) -> JsonObject:
         "store": config.store,
         "quota": config.quota,
         "media": config.media,
+        "artifacts": config.artifacts,
+        "jobs": config.jobs,
+        "accounts": config.accounts,
+        "usage": config.usage,
+        "routing": config.routing,
         "logging": config.logging,
         "plugins": config.plugins,
     }
     shown: JsonObject = {name: _masked(section.model_dump(mode="json")) for name, section in sections.items()}
     providers: JsonObject = {name: _provider(provider) for name, provider in config.providers.items()}
+    shown["currencies"] = {name: nano_to_usd(rate) for name, rate in config.currencies.items()}
     return {**shown, "providers": {**providers, **{name: {"enabled": False} for name in config.disabled}}}
 
 
@@ -47,10 +58,17 @@ def _provider(provider: ProviderConfig) -> JsonObject:
         "ca_file": str(provider.ca_file) if provider.ca_file else None,
         "timeouts": provider.timeouts.model_dump(mode="json"),
         "max_connections": provider.max_connections,
+        "max_in_flight": provider.max_in_flight,
+        "default_video_model": provider.default_video_model,
         "models": {model.name: _model(model) for model in provider.models},
     }
-    settings = _settings(provider.settings)
-    return {"type": provider.type, **settings, **{key: _masked(value) for key, value in core.items()}}
+    shown: JsonObject = {key: _masked(value) for key, value in core.items()}
+    if provider.credentials:
+        shown["credentials"] = [
+            {"name": one.name, "weight": one.weight, **_settings(one.settings)} for one in provider.credentials
+        ]
+        return {"type": provider.type, **shown}
+    return {"type": provider.type, **_settings(provider.settings), **shown}
 
 
 def _settings(settings: BaseModel) -> JsonObject:
@@ -63,9 +81,14 @@ def _settings(settings: BaseModel) -> JsonObject:
 
 
 def _model(model: Model) -> JsonObject:
-    entry: JsonObject = model.settings.model_dump(mode="json", exclude={"price", "free"})
-    charge: JsonObject = {"free": True} if model.price is None else {"price": dict(model.price.in_usd())}
-    return {**entry, "upstream": model.upstream, **charge}
+    entry: JsonObject = model.settings.model_dump(mode="json", exclude={"price", "cost", "free"})
+    charge: JsonObject = {"price": _prices(model.prices)} if model.prices else {"free": True}
+    cost: JsonObject = {"cost": _prices(model.costs)} if model.costs else {}
+    return {**entry, "upstream": model.upstream, **charge, **cost}
+
+
+def _prices(prices: Sequence[PriceConfig]) -> Json:
+    return prices[0].in_usd() if len(prices) == 1 else [price.in_usd() for price in prices]
 
 
 def _masked(value: Json, key: str = "") -> Json:
@@ -85,18 +108,32 @@ def _masked(value: Json, key: str = "") -> Json:
             return value
 
 
+def _flow(entry: Mapping[str, object]) -> str:
+    text: str = yaml.safe_dump(entry, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
+    return text.strip()
+
+
+def _plain(value: object) -> object:
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, Mapping) else value
+
+
 _HIDDEN = "**********"
 """What a ``SecretStr`` is dumped as."""
 
 
-def discovered_yaml(names: Sequence[str]) -> str:
-    """A ``models_file`` for models that an upstream lists: prices are not known there."""
+def discovered_yaml(
+    names: Sequence[str], prices: Mapping[str, Mapping[str, object]] = NO_PRICES, origin: str | None = None
+) -> str:
+    """A ``models_file`` for models that an upstream lists: prices are not known there. ``prices``: of some of them, from a
+    list that ``origin`` describes."""
     lines = [
         "# Models as the upstream lists them, to be named in a provider's entry: models_file: <this file>",
         '# Each needs a price (USD per million tokens, in quotes): {price: {input: "0.15", output: "0.60"}}. What is the',
         "# same for all may stand in the provider's model_defaults instead.",
     ]
+    if origin is not None:
+        lines.append(f"# Prices: {' '.join(origin.split())}. They are what the upstream charges; make them yours.")
     for name in names:
         quoted = yaml.safe_dump(name, allow_unicode=True, default_style='"', width=1000).strip()
-        lines.append(f"{quoted}: {{}}")
+        lines.append(f"{quoted}: {_flow({'price': _plain(prices[name])} if name in prices else {})}")
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,9 +12,9 @@ from pydantic import BaseModel
 
 from relayhub.config.checking import Checker, key_of, keys_of
 from relayhub.config.env import settled
-from relayhub.config.model import Model, ProviderConfig
+from relayhub.config.model import Credential, Model, ProviderConfig
 from relayhub.config.model_entries import check_names, model_entries, model_of, read_text
-from relayhub.config.schema import CORE_PROVIDER_FIELDS, RESERVED_PROVIDER_NAMES, ProviderEntry
+from relayhub.config.schema import CORE_PROVIDER_FIELDS, CREDENTIAL_FIELDS, RESERVED_PROVIDER_NAMES, ProviderEntry
 from relayhub.config.secrets import is_reference, is_secret_name, secret_fields
 from relayhub.config.tree import KeyPath, Node, made, mapping
 from relayhub.config.words import did_you_mean, listed
@@ -56,13 +57,14 @@ class ProviderCheck:
         kind = entry.child("type") or made(name, entry.at_key)
         core = self._core(entry, kind, path)
         fields = self._checker.build(ProviderEntry, core, path)
-        settings = self._settings(kind, entry, path)
+        settings = self._each_settings(kind, entry, path)
         models = core.entries["models"]
         if fields is not None:
             check_names(fields.models, models, self._checker, (*path, "models"))
-        if fields is None or settings is None:
+        if fields is None or not settings:
             return None
-        return _provider(name, fields, settings, entry, _models(fields, models))
+        credentials = self._credentials(fields, settings, entry, path)
+        return _provider(name, fields, settings[0][0], entry, _models(fields, models), credentials)
 
     def _check_name(self, name: str, entry: Node, path: KeyPath) -> None:
         if name in RESERVED_PROVIDER_NAMES:
@@ -77,9 +79,46 @@ class ProviderCheck:
         fields = {key: child for key, child in entry.entries.items() if key in CORE_PROVIDER_FIELDS}
         fields["type"] = kind
         fields["models"] = model_entries(entry, self._checker, path)
+        if "credentials" in fields:
+            fields["credentials"] = _each(fields["credentials"], lambda key: key in CREDENTIAL_FIELDS)
         if "body_defaults" in fields:
             fields["body_defaults"] = settled(fields["body_defaults"])
         return mapping(fields, entry)
+
+    def _each_settings(self, kind: Node, entry: Node, path: KeyPath) -> list[tuple[BaseModel, str]]:
+        """The plugin's settings for each credential, or the entry's alone, with what is special in each. Empty: anything
+        is wrong."""
+        listed = entry.child("credentials")
+        if listed is None or not isinstance(listed.value, tuple) or not listed.value:
+            settings = self._settings(kind, entry, path)
+            return [] if settings is None else [(settings, "")]
+        built: list[tuple[BaseModel, str]] = []
+        for index, item in enumerate(listed.value):
+            if not isinstance(item.value, dict):
+                continue  # whoever reads the list says so
+            own = mapping({key: child for key, child in item.entries.items() if key not in CREDENTIAL_FIELDS}, item)
+            for key in own.entries.keys() & CORE_PROVIDER_FIELDS:
+                message = f"`{key}` is the same for all credentials of a provider"
+                at = (*path, "credentials", index, key)
+                self._checker.add(own.entries[key].at_key, at, message, "Move it up into the provider's entry.")
+            settings = self._settings(kind, _joined(entry, own), (*path, "credentials", index))
+            if settings is not None:
+                built.append((settings, str(own.plain())))
+        return built if len(built) == len(listed.value) else []
+
+    def _credentials(
+        self, fields: ProviderEntry, settings: list[tuple[BaseModel, str]], entry: Node, path: KeyPath
+    ) -> tuple[Credential, ...]:
+        """Checks that no two have one name: a secret that stands there twice, or the same name."""
+        found: dict[str, Credential] = {}
+        for index, (said, (own, special)) in enumerate(zip(fields.credentials, settings, strict=False)):
+            name = said.name or _fingerprint(special)
+            if name in found:
+                spot = entry.entries["credentials"].child(index) or entry
+                message = f"the {'credential' if said.name is None else 'name of a credential'} stands here twice"
+                self._checker.add(spot.spot, (*path, "credentials", index), message)
+            found[name] = Credential(name, said.weight, own)
+        return tuple(found.values())
 
     def _settings(self, kind: Node, entry: Node, path: KeyPath) -> BaseModel | None:
         if not isinstance(kind.value, str) or kind.broken:
@@ -159,8 +198,42 @@ def _models(fields: ProviderEntry, models: Node) -> tuple[Model, ...]:
     return tuple(model_of(name, model, models.entries[name]) for name, model in fields.models.items())
 
 
+def _each(items: Node, keep: Callable[[str], bool]) -> Node:
+    """A list of mappings with these keys only."""
+    if not isinstance(items.value, tuple):
+        return items
+    kept = (
+        mapping({key: child for key, child in item.entries.items() if keep(key)}, item)
+        if isinstance(item.value, dict)
+        else item
+        for item in items.value
+    )
+    return replace(items, value=tuple(kept))
+
+
+def _joined(entry: Node, own: Node) -> Node:
+    """The entry with a credential's fields in the place of its own, a secret's file being the same field."""
+    said = {key.removesuffix("_file") for key in own.entries}
+    rest = {
+        key: child
+        for key, child in entry.entries.items()
+        if key != "credentials" and (key in CORE_PROVIDER_FIELDS or key.removesuffix("_file") not in said)
+    }
+    return mapping({**rest, **own.entries}, entry)
+
+
+def _fingerprint(special: str) -> str:
+    """Stays the same wherever the credential stands in the list, and says nothing of a real secret."""
+    return hashlib.sha256(special.encode()).hexdigest()[:8]
+
+
 def _provider(
-    name: str, fields: ProviderEntry, settings: BaseModel, entry: Node, models: tuple[Model, ...]
+    name: str,
+    fields: ProviderEntry,
+    settings: BaseModel,
+    entry: Node,
+    models: tuple[Model, ...],
+    credentials: tuple[Credential, ...],
 ) -> ProviderConfig:
     return ProviderConfig(
         name=name,
@@ -173,5 +246,8 @@ def _provider(
         ca_file=fields.ca_file,
         timeouts=fields.timeouts,
         max_connections=fields.max_connections,
+        default_video_model=fields.default_video_model,
+        max_in_flight=fields.max_in_flight,
+        credentials=credentials,
         spot=entry.at_key,
     )

@@ -10,14 +10,20 @@ from relayhub.config.checking import Checker
 from relayhub.config.model import Config, ProviderConfig
 from relayhub.config.problems import ConfigError, Problem
 from relayhub.config.providers import ProviderCheck, Types, WhyMissing, is_disabled
+from relayhub.config.rates import without_rate
 from relayhub.config.schema import (
+    AccountsConfig,
+    ArtifactsConfig,
     ConfigFile,
+    JobsConfig,
     LoggingConfig,
     MediaConfig,
     PluginsConfig,
     QuotaConfig,
+    RoutingConfig,
     ServerConfig,
     StoreConfig,
+    UsageConfig,
 )
 from relayhub.config.secrets import is_secret_name, scrubbed
 from relayhub.config.tree import Node, mapping
@@ -29,6 +35,11 @@ _HOMES = {
         ("store", StoreConfig),
         ("quota", QuotaConfig),
         ("media", MediaConfig),
+        ("artifacts", ArtifactsConfig),
+        ("jobs", JobsConfig),
+        ("accounts", AccountsConfig),
+        ("usage", UsageConfig),
+        ("routing", RoutingConfig),
         ("logging", LoggingConfig),
         ("plugins", PluginsConfig),
     )
@@ -50,10 +61,27 @@ def validate(root: Node, folder: Path, known: Iterable[Problem], types: Types, w
     disabled = tuple(name for name, entry in entries.items() if is_disabled(entry))
     providers = {name: check.build(name, entry) for name, entry in entries.items() if name not in disabled}
     problems = [*known, *checker.problems]
+    if file is not None:
+        problems += without_rate(providers, file.currencies)
     if problems or file is None:
         raise ConfigError(_shown(problem, _secrets(root, hidden=False) | check.secrets) for problem in problems)
     built: dict[str, ProviderConfig] = {name: provider for name, provider in providers.items() if provider is not None}
-    return Config(file.server, file.store, file.quota, file.media, file.logging, file.plugins, built, disabled)
+    return Config(
+        server=file.server,
+        store=file.store,
+        quota=file.quota,
+        media=file.media,
+        artifacts=file.artifacts,
+        jobs=file.jobs,
+        accounts=file.accounts,
+        usage=file.usage,
+        routing=file.routing,
+        logging=file.logging,
+        plugins=file.plugins,
+        providers=built,
+        disabled=disabled,
+        currencies=file.currencies,
+    )
 
 
 def _entries(root: Node, checker: Checker) -> dict[str, Node]:

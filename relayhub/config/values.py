@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +28,10 @@ _SIZE = re.compile(r"(\d+)\s*(|k|m|g|ki|mi|gi)b?", re.IGNORECASE)
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _MODEL_NAME = re.compile(r"[^\s\x00-\x1f\x7f*]+\*?|\*")
+_DURATION = re.compile(r"(\d+)\s*(|s|m|h|d)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_PRICE_TIER = re.compile(r"(\*|[a-z0-9:.x-]+)(\+[a-z0-9_-]+)*")
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _CONNECTION_HEADERS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"}
@@ -139,6 +145,20 @@ def _units(value: int) -> int:
     return value
 
 
+def _zone(name: str) -> str:
+    try:
+        zone_of(name)
+    except (KeyError, ValueError, OSError):
+        hint = "Write a name such as Europe/Berlin or Asia/Shanghai; the machine must have the time zone data (tzdata)."
+        raise refuse("this is not a time zone that this machine knows", hint) from None
+    return name
+
+
+def zone_of(name: str) -> tzinfo:
+    """By its IANA name. UTC needs no time zone data."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
 def _model_name(value: str) -> str:
     if not _MODEL_NAME.fullmatch(value):
         hint = "No blanks; a * only at its end, where it stands for any rest."
@@ -183,8 +203,60 @@ def _body_field(name: str) -> str:
     return name
 
 
+def _price_tier(value: str) -> str:
+    if not _PRICE_TIER.fullmatch(value.lower()):
+        hint = "A resolution, size or *, then facts: 720p, 1080p+audio, *+video, 1024x1024+high."
+        raise refuse("this is not the name of a price", hint)
+    return value.lower()
+
+
+def _currency(value: str) -> str:
+    if not _CURRENCY.fullmatch(value):
+        raise refuse("this is not the code of a currency", "Three capital letters, such as CNY or EUR.")
+    return value
+
+
+def _foreign_currency(value: str) -> str:
+    if value == "USD":
+        raise refuse("USD needs no rate: it is what all rates are in", "Leave it away.")
+    return _currency(value)
+
+
+def _rate(value: object) -> int:
+    nano = _usd(value)
+    if nano == 0:
+        raise refuse("a rate is above zero", 'Write what one unit is worth in USD, for example "0.14".')
+    return nano
+
+
+def _moment(value: object) -> float:
+    """Days begin at midnight UTC."""
+    try:
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        hint = "Write 2026-07-01 (midnight UTC) or 2026-07-01T08:00:00+08:00."
+        raise refuse("this is not a date", hint) from None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip().lower())
+    if match is None:
+        raise refuse("this is not a length of time", "Write seconds, or a number with a unit: 7d, 12h, 30m.")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Duration: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_duration),
+    Field(gt=0, le=3650 * 86400),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string"}]}),
+]
+"""Seconds."""
 Size: TypeAlias = Annotated[
     int,
     BeforeValidator(_size),
@@ -193,6 +265,14 @@ Size: TypeAlias = Annotated[
 ]
 Nano: TypeAlias = Annotated[int, BeforeValidator(_usd, json_schema_input_type=int | str)]
 """Nano-USD, from an amount of USD."""
+Currency: TypeAlias = Annotated[str, AfterValidator(_currency)]
+ForeignCurrency: TypeAlias = Annotated[str, AfterValidator(_foreign_currency)]
+Rate: TypeAlias = Annotated[int, BeforeValidator(_rate, json_schema_input_type=int | str)]
+"""Nano-USD in one unit of a currency."""
+Moment: TypeAlias = Annotated[float, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
+"""Unix seconds, from a date or a time."""
+PriceTier: TypeAlias = Annotated[str, Field(max_length=60), AfterValidator(_price_tier)]
+ZoneName: TypeAlias = Annotated[str, AfterValidator(_zone)]
 UnitsPerUsd: TypeAlias = Annotated[int, Field(gt=0), AfterValidator(_units)]
 ConfigPath: TypeAlias = Annotated[Path, AfterValidator(_path)]
 ExistingFile: TypeAlias = Annotated[Path, AfterValidator(_path), AfterValidator(_file)]

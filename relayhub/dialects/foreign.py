@@ -9,6 +9,9 @@ from relayhub.types.chat import ChatRequest, Message, OpaquePart, Part, ToolResu
 from relayhub.types.errors import ClientError, invalid_request
 from relayhub.types.json import Json
 
+_IN_PART = "text"
+"""An object of Responses that the hub understands in part: only the rest of it stands in the extras."""
+
 
 class Dropped:
     """Names of fields that were left out, each once, in the order of their first mention."""
@@ -38,7 +41,12 @@ def note_extras(request: ChatRequest, dropped: Dropped, ignore: Iterable[str] = 
             raise not_expressible(name)
     known = {request.dialect, *ignore}
     for name, value in _extras(request):
-        if name not in known:
+        if name in known:
+            continue
+        if name == _IN_PART and isinstance(value, dict):
+            for key, inner in value.items():
+                dropped.note_if(f"{name}.{key}", inner)
+        else:
             dropped.note_if(name, value)
 
 

@@ -27,6 +27,21 @@ def _masked(match: re.Match[str]) -> str:
     return f"{label}{separator}***" if label else "***"
 
 
+_PLACES = re.compile(
+    r"(?i:\brequest[ _-]?id\s*[:=]?\s*\S+)"
+    r"|\b[a-z][a-z0-9+.-]*://[^\s\"'<>)]+"
+    r"|\b(?:[a-z0-9-]+\.){2,}[a-z]{2,}(?::\d+)?(?:/[^\s\"'<>)]*)?"  # ark.region.example.com
+    r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?"
+    r"|(?<![\w/])/(?:[\w.-]+/)+[\w.-]+",  # /srv/app/x.py
+    re.IGNORECASE,
+)
+
+
+def without_places(text: str) -> str:
+    """``text`` without credentials, and without what leads to the upstream: addresses, paths, its ids of requests."""
+    return _PLACES.sub("…", redact(text))
+
+
 def shown(text: str) -> str:
     """Fit to be shown: redacted, on a bounded length."""
     text = redact(text)

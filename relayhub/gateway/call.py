@@ -50,6 +50,10 @@ class Client(Protocol):
         """A whole answer, status 200."""
         ...
 
+    def push(self, frames: bytes) -> bool:
+        """Whole SSE frames, if that needs no waiting. ``False``: nothing was written, and :meth:`write` is needed."""
+        ...
+
     async def write(self, frames: bytes) -> None:
         """Whole SSE frames; the first call sends the head. Returns when the client keeps up. Raises ``ClientLeft``."""
         ...

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from relayhub.types.errors import ErrorKind, HubError
+from relayhub.types.errors import ErrorKind, HubError, RelayhubError
 
 
 class OpenCalls:
     """Registry of the tasks that are serving a call."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: dict[asyncio.Task[object], str | None] = {}
+        """With the key of each, once it is known."""
+        self._reasons: dict[asyncio.Task[object], RelayhubError] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.cut = False
@@ -23,19 +25,22 @@ class OpenCalls:
         return len(self._tasks)
 
     @contextmanager
-    def track(self) -> Iterator[None]:
-        """Counts the current task as a call while the block runs; within another such block it changes nothing."""
+    def track(self, key_id: str | None = None) -> Iterator[None]:
+        """Counts the current task as a call of this key while the block runs; within another such block it only says whose
+        call it is."""
         task = asyncio.current_task()
         assert task is not None
         if task in self._tasks:
+            self._tasks[task] = key_id
             yield
             return
-        self._tasks.add(task)
+        self._tasks[task] = key_id
         self._empty.clear()
         try:
             yield
         finally:
-            self._tasks.discard(task)
+            del self._tasks[task]
+            self._reasons.pop(task, None)
             if not self._tasks:
                 self._empty.set()
 
@@ -57,8 +62,19 @@ class OpenCalls:
         await self._empty.wait()
         return len(rest)
 
-    def cancelled_by_hub(self) -> HubError | None:
-        """What to tell the client of a cancelled call; ``None`` if it was the client who left."""
+    def cut_key(self, key_id: str, reason: RelayhubError) -> int:
+        """Cancel the open calls of a key; each tells its client ``reason`` and settles. Returns how many there were."""
+        hit = [task for task, own in self._tasks.items() if own == key_id]
+        for task in hit:
+            self._reasons[task] = reason
+            task.cancel()
+        return len(hit)
+
+    def cancelled_by_hub(self) -> RelayhubError | None:
+        """What to tell the client of the current task's cancelled call; ``None`` if it was the client who left."""
+        task = asyncio.current_task()
+        if task is not None and task in self._reasons:
+            return self._reasons[task]
         if not self.cut:
             return None
         return HubError(

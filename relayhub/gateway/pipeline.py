@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Coroutine
 from dataclasses import dataclass
 
 import structlog
 
 from relayhub.accounts.admission import Admission, Reservation
-from relayhub.accounts.estimate import estimate_nano
+from relayhub.accounts.estimate import Quote, estimate_nano, estimate_tokens
 from relayhub.gateway.call import Call, Client, ClientLeft
 from relayhub.gateway.conversation import Conversation, Conversations
+from relayhub.gateway.hedging import hedged
 from relayhub.gateway.lanes import Codecs, Lane, TranslatedChat, choose_lane, view_of
 from relayhub.gateway.open_calls import OpenCalls
+from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
 from relayhub.routing.catalog import Catalog, Resolved, Route
+from relayhub.routing.router import Router, Way
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.transport import UpstreamReply
 from relayhub.types.call import Operation, Outcome
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
 from relayhub.types.http import HttpRequest
-from relayhub.upstream.body import read_error, read_whole
+from relayhub.upstream.body import read_error, read_whole, relay
 
 log = structlog.get_logger("relayhub.call")
 
@@ -40,16 +43,18 @@ class Pipeline:
     clock: Clock
     bytes_per_token: int
     conversations: Conversations
+    router: Router
 
     async def serve(self, call: Call, client: Client) -> None:
         """Answer ``call``. Raises :class:`RelayhubError` for the ingress to render: before the head was sent it becomes
         a status, after it the dialect's error event. However this ends, the call has left exactly one usage row if it
         was admitted, and its hold is settled or released."""
         resolved = self.catalog.resolve(call.envelope.model, call.principal, call.operation, call.provider)
+        self.router.order(resolved.routes)  # where nobody can take it, it fails before anything is held
         tally = Tally(call, resolved, client, self.clock)
-        with self.open_calls.track():
-            amount_nano = self._estimate(call, resolved)
-            admitted = self.admission.admit(call.principal, amount_nano, call.id, tally.about())
+        with self.open_calls.track(call.principal.key_id):
+            amount_nano, tokens = self._estimate(call, resolved)
+            admitted = self.admission.admit(call.principal, amount_nano, call.id, tally.about(), tokens=tokens)
             async with admitted as reservation:
                 try:
                     await self._attempt(resolved, call, client, tally, reservation)
@@ -60,52 +65,104 @@ class Pipeline:
                     await self._interrupted(reservation, tally)
                     raise
 
-    def _estimate(self, call: Call, resolved: Resolved) -> int:
-        """The dearest of the routes: any of them may have to serve it."""
-        envelope = call.envelope
-        return max(
-            estimate_nano(
-                route.price,
-                body_bytes=call.size + envelope.media_tokens * self.bytes_per_token,
-                bytes_per_token=self.bytes_per_token,
-                output_cap=(envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None,
-                choices=envelope.choices,
+    def quote(self, call: Call) -> Quote:
+        """What the call would hold; nothing is held, and nothing is sent. Raises ``ClientError``."""
+        resolved = self.catalog.resolve(call.envelope.model, call.principal, call.operation, call.provider)
+        cost_nano, tokens = self._estimate(call, resolved)
+        return Quote(resolved.model, resolved.routes[0].price, cost_nano, tokens)
+
+    def _estimate(self, call: Call, resolved: Resolved) -> tuple[int, int]:
+        """Cost and tokens, of the route that has most of them: any of them may have to serve it."""
+        envelope, per_token, generates = call.envelope, self.bytes_per_token, call.operation in GENERATING
+        body_bytes, choices = call.size + envelope.media_tokens * per_token, envelope.choices
+        nano = tokens = 0
+        for route in resolved.routes:
+            cap = (envelope.output_cap or route.max_output_tokens) if generates else None
+            cost = estimate_nano(
+                route.price, body_bytes=body_bytes, bytes_per_token=per_token, output_cap=cap, choices=choices
             )
-            for route in resolved.routes
-        )
+            size = estimate_tokens(body_bytes=body_bytes, bytes_per_token=per_token, output_cap=cap, choices=choices)
+            nano, tokens = max(nano, cost), max(tokens, size)
+        hedges = self.router.hedge_after_s(call.operation) is not None and len(resolved.routes) > 1
+        return (2 * nano if hedges else nano), tokens
 
     async def _attempt(
         self, resolved: Resolved, call: Call, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
-        """Try the routes in order. The next one is tried only where this one certainly did not execute the request, and
-        nothing of its answer has been shown to the client (a keep-alive comment is not an answer); or where the request
-        cannot be said in this one's language."""
+        """Try the routes in the router's order. The next one is tried only where this one certainly did not execute the
+        request (or the operator chose to repeat chat), and nothing of its answer has been shown to the client (a
+        keep-alive comment is not an answer); or where the request cannot be said in this one's language."""
         failure: RelayhubError | None = None
         conversation = self._conversation(call)
-        routes = await _sticky(resolved.routes, conversation)
-        for route in routes:
-            view = view_of(call, resolved.model, route, int(self.clock.now()))
-            lane = choose_lane(self.codecs, call, view, route, witness=len(routes) > 1)
+        bound_to = await _bound_to(resolved.routes, conversation)
+        way = self.router.way(resolved.routes, call.operation, bound_to)
+        for route in way:
+            lane = self._lane(call, resolved.model, route, witness=len(resolved.routes) > 1)
             if lane is None:
                 continue
             tally.begin(route)
             try:
-                request = await _prepared(lane, conversation)
-                return await self._relay(lane, request, route, client, tally, reservation)
+                return await self._run(way, lane, conversation, client, tally, reservation)
             except ClientError as error:
                 failure = failure or error
             except UpstreamError as error:
                 log.warning("attempt.failed", **_attempt_fields(tally, error))
-                if not error.retryable or error.delivered or (tally.stream is not None and tally.stream.started):
+                if not way.goes_on(error, shown=tally.stream is not None and tally.stream.started):
                     raise
                 failure = error
+        raise failure or _not_spoken(resolved, call)
+
+    def _lane(self, call: Call, model: str, route: Route, *, witness: bool) -> Lane | None:
+        view = view_of(call, route.model or model, route, int(self.clock.now()))
+        return choose_lane(self.codecs, call, view, route, witness=witness)
+
+    async def _run(
+        self,
+        way: Way,
+        lane: Lane,
+        conversation: Conversation | None,
+        client: Client,
+        tally: Tally,
+        reservation: Reservation,
+    ) -> None:
+        """One attempt; with hedging, perhaps a second one beside it."""
+        attempt = self._try(way, lane, conversation, client, tally, reservation)
+        after_s = self.router.hedge_after_s(tally.call.operation)
+        if after_s is None:
+            await attempt
+            return
+        model = tally.model
+
+        def second() -> tuple[Tally, Coroutine[object, object, None]] | None:
+            route = way.beside()
+            other = None if route is None else self._lane(tally.call, model, route, witness=True)
+            if route is None or other is None:
+                return None
+            fork = tally.fork(route)
+            return fork, self._try(way, other, conversation, client, fork, reservation)
+
+        await hedged(tally, attempt, after_s, second)
+
+    async def _try(
+        self,
+        way: Way,
+        lane: Lane,
+        conversation: Conversation | None,
+        client: Client,
+        tally: Tally,
+        reservation: Reservation,
+    ) -> None:
+        route = tally.route
+        with way.trying(route) as tally.trial:
+            try:
+                request = await _prepared(lane, conversation)
+                await self._relay(lane, request, route, client, tally, reservation)
+            except (RelayhubError, ClientLeft):
+                raise
             except (Exception, SystemExit) as error:
-                if isinstance(error, RelayhubError | ClientLeft):
-                    raise
                 # Plugin isolation: a wire's own bug is that provider's failure, never the hub's.
                 log.exception("attempt.failed", **_attempt_fields(tally, _broken_provider(route)))
                 raise _broken_provider(route) from error
-        raise failure or _not_spoken(resolved, call)
 
     def _conversation(self, call: Call) -> Conversation | None:
         codec = self.codecs.chat.get(call.dialect)
@@ -133,21 +190,10 @@ class Pipeline:
         self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
         stream = tally.stream = lane.stream(reply.headers)
-        early = b""
-        async with aclosing(reply.chunks()) as chunks:
-            async for data in chunks:
-                frames = early + stream.feed(data)
-                if not stream.started:
-                    early = frames  # comments are not content: the head waits, and another route may still answer
-                    continue
-                early = b""
-                tally.first_byte()
-                if frames:
-                    await client.write(frames)
-                if stream.ended:
-                    break
+        relaying = StreamRelay(stream, client, tally)
+        await relay(reply, relaying.take, relaying.go_on)
         last = stream.finish()
-        await self.conversations.keep(tally.call, tally.route.provider.name, lane.state)
+        await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
         await self._settle(reservation, tally, Outcome.COMPLETED)
         await client.end(last)
 
@@ -160,7 +206,7 @@ class Pipeline:
         tally.usage = answer.usage
         if answer.usage is None:
             tally.whole_chars = lane.spoken_chars(answer.body)
-        await self.conversations.keep(tally.call, tally.route.provider.name, lane.state)
+        await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
         await self._settle(reservation, tally, Outcome.COMPLETED)
         await client.reply(answer.body, answer.content_type)
 
@@ -212,15 +258,14 @@ async def _prepared(lane: Lane, conversation: Conversation | None) -> HttpReques
     return lane.request()
 
 
-async def _sticky(routes: tuple[Route, ...], conversation: Conversation | None) -> tuple[Route, ...]:
-    """The provider first whose signed thinking the conversation carries: to any other it means nothing."""
+async def _bound_to(routes: tuple[Route, ...], conversation: Conversation | None) -> str | None:
+    """Whose signed thinking the conversation carries: to any other it means nothing."""
     if len(routes) < 2 or conversation is None:
-        return routes
+        return None
     try:
-        provider = await conversation.last_provider()
+        return await conversation.last_provider()
     except ClientError:
-        return routes  # if it must be decoded, the lane that needs it says what is wrong
-    return tuple(sorted(routes, key=lambda route: route.provider.name != provider))
+        return None  # if it must be decoded, the lane that needs it says what is wrong
 
 
 def _outcome(error: RelayhubError) -> Outcome:

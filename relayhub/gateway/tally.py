@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Protocol
+
 from relayhub.gateway.answers import LaneStream
 from relayhub.gateway.call import Call, Client
 from relayhub.gateway.lanes import CHARS_PER_TOKEN
 from relayhub.routing.catalog import Resolved, Route
+from relayhub.routing.router import Trial
 from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout
 from relayhub.types.call import Outcome, UsageRecord
@@ -14,6 +18,15 @@ from relayhub.types.usage import Usage
 
 ANSWERED = 200
 
+FAR_BEYOND = 4
+"""So many times more was written than was counted: no tokens are so long, the count is an early one."""
+
+
+class Claims(Protocol):
+    """See :class:`relayhub.gateway.hedging.Race`."""
+
+    def claim(self, tally: Tally) -> None: ...
+
 
 class Tally:
     """The bookkeeping of one call. The pipeline writes it; nothing else does."""
@@ -21,7 +34,13 @@ class Tally:
     def __init__(self, call: Call, resolved: Resolved, client: Client, clock: Clock) -> None:
         self.call = call
         self.model = resolved.model
+        """Public name; a fall-back's own once one is tried."""
         self.route: Route = resolved.routes[0]
+        self.trial: Trial | None = None
+        self.race: Claims | None = None
+        """Where two attempts run beside each other."""
+        self.rival: Tally | None = None
+        """The other attempt of such a race."""
         self.attempts = 0
         self.sent = False
         """The current attempt's request may have reached its upstream."""
@@ -31,12 +50,16 @@ class Tally:
         self.stream: LaneStream | None = None
         self.first_byte_at: float | None = None
         self.settled = False
+        self._resolved = resolved
+        self._asked = resolved.model
         self._client = client
         self._clock = clock
 
     def begin(self, route: Route) -> None:
         """A new attempt; what the one before it saw no longer counts."""
         self.route = route
+        self.model = route.model or self._asked
+        self.trial = None
         self.attempts += 1
         self.sent = False
         self.usage = None
@@ -45,6 +68,33 @@ class Tally:
     def first_byte(self) -> None:
         if self.first_byte_at is None:
             self.first_byte_at = self._clock.monotonic()
+        if self.trial is not None:
+            self.trial.first_byte()
+            self.trial = None
+            if self.race is not None:
+                self.race.claim(self)
+
+    def fork(self, route: Route) -> Tally:
+        """Of a second attempt beside this one."""
+        other = Tally(self.call, self._resolved, self._client, self._clock)
+        other.attempts = self.attempts
+        other.begin(route)
+        self.attempts = other.attempts
+        self.rival, other.rival = other, self
+        return other
+
+    def adopt(self, winner: Tally) -> None:
+        """That attempt is the call's."""
+        if winner is self:
+            return
+        self.route, self.model, self.attempts = winner.route, winner.model, winner.attempts
+        self.sent, self.usage, self.whole_chars = winner.sent, winner.usage, winner.whole_chars
+        self.stream, self.first_byte_at, self.settled = winner.stream, winner.first_byte_at, winner.settled
+
+    def _rivals_nano(self, usage: Usage) -> int:
+        """What an attempt that lost has cost: its upstream has read the request, and was cut off before it answered."""
+        rival = self.rival
+        return rival.route.price.cost_nano(Usage(usage.input_tokens)) if rival is not None and rival.sent else 0
 
     @property
     def delivered_chars(self) -> int:
@@ -62,12 +112,13 @@ class Tally:
             stream=call.envelope.stream,
             price=route.price.describe(),
             user_identifier=call.envelope.user,
+            price_version=route.price.version,
         )
 
     def record(self, outcome: Outcome, error: RelayhubError | None = None) -> UsageRecord:
         """The usage row. Charged: what was measured; else an estimate, for whatever the upstream may have executed;
         nothing where it failed before it delivered anything."""
-        measured = self._measured()
+        measured = self._measured(outcome)
         usage = measured if measured is not None else self._estimated(outcome)
         call, route = self.call, self.route
         return UsageRecord(
@@ -84,7 +135,7 @@ class Tally:
             outcome=outcome,
             measured=measured is not None,
             usage=usage or Usage(),
-            cost_nano=route.price.cost_nano(usage) if usage is not None else 0,
+            cost_nano=route.price.cost_nano(usage) + self._rivals_nano(usage) if usage is not None else 0,
             price=route.price.describe(),
             attempts=self.attempts,
             status=ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
@@ -92,10 +143,20 @@ class Tally:
             user_identifier=call.envelope.user,
             first_byte_ms=self._ms(self.first_byte_at),
             duration_ms=self._ms(self._clock.monotonic()) or 0,
+            price_version=route.price.version,
+            upstream_cost_nano=route.price.upstream_nano(usage),
         )
 
-    def _measured(self) -> Usage | None:
-        return self.stream.usage if self.stream is not None else self.usage
+    def _measured(self, outcome: Outcome) -> Usage | None:
+        """What the upstream counted. A stream that did not come to its end may have said its first counts only: more was
+        written than they say, then they are no measure of it."""
+        usage = self.stream.usage if self.stream is not None else self.usage
+        if usage is None or outcome is Outcome.COMPLETED:
+            return usage
+        return usage if self._delivered_tokens() <= FAR_BEYOND * (usage.output_tokens + 1) else None
+
+    def _delivered_tokens(self) -> int:
+        return -(-self.delivered_chars // CHARS_PER_TOKEN)
 
     def _estimated(self, outcome: Outcome) -> Usage | None:
         """``None``: nothing is charged."""
@@ -108,10 +169,9 @@ class Tally:
                 charged = self.delivered_chars > 0
         if not charged:
             return None
-        return Usage(
-            input_tokens=-(-self.call.size // CHARS_PER_TOKEN),
-            output_tokens=-(-self.delivered_chars // CHARS_PER_TOKEN),
-        )
+        said = self.stream.usage if self.stream is not None else None
+        input_tokens = -(-self.call.size // CHARS_PER_TOKEN) if said is None else said.input_tokens
+        return replace(said or Usage(), input_tokens=input_tokens, output_tokens=self._delivered_tokens())
 
     def _ms(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.call.received_at) * 1000)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_embeddings import OpenAIEmbeddings
 from relayhub.dialects.openai_responses import OpenAIResponses
+from relayhub.sdk.media import ImageProvider, ImageWire, JobProvider, JobWire, SpeechProvider, SpeechWire
 from relayhub.sdk.native_chat import NativeChatWire, NativeEmbeddingWire
 from relayhub.sdk.provider import (
     ChatProvider,
@@ -20,6 +21,7 @@ from relayhub.sdk.provider import (
     TokenCounter,
 )
 from relayhub.types.call import Dialect, Operation
+from relayhub.types.media import MediaKind
 
 NATIVE_DIALECTS: Mapping[Operation, tuple[Dialect, ...]] = {
     Operation.CHAT: (
@@ -40,11 +42,15 @@ NATIVE_DIALECTS: Mapping[Operation, tuple[Dialect, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """``native``: the wire for each client dialect that the upstream speaks itself."""
+    """``native``: the wire for each client dialect that the upstream speaks itself. ``jobs``: by what they make;
+    ``images``: those that come at once."""
 
     native: Mapping[Dialect, NativeWire]
     chat: ChatWire | None = None
     embeddings: EmbeddingWire | None = None
+    jobs: Mapping[MediaKind, JobWire] = field(default_factory=dict)
+    images: ImageWire | None = None
+    speech: SpeechWire | None = None
     counter: TokenCounter | None = None
     lister: ModelLister | None = None
 
@@ -53,10 +59,14 @@ class Capabilities:
         """``built``: what a provider type's ``build`` returned."""
         native = built.native if isinstance(built, NativeProvider) else lambda _: None
         wires = {dialect: wire for dialect in Dialect if (wire := native(dialect)) is not None}
+        made = {kind: built.jobs(kind) for kind in MediaKind} if isinstance(built, JobProvider) else {}
         return cls(
             native=wires,
             chat=built.chat() if isinstance(built, ChatProvider) else _chat_over(wires),
             embeddings=built.embeddings() if isinstance(built, EmbeddingProvider) else _embeddings_over(wires),
+            jobs={kind: job for kind, job in made.items() if job is not None},
+            images=built.images() if isinstance(built, ImageProvider) else None,
+            speech=built.speech() if isinstance(built, SpeechProvider) else None,
             counter=built if isinstance(built, TokenCounter) else None,
             lister=built if isinstance(built, ModelLister) else None,
         )
@@ -70,6 +80,12 @@ class Capabilities:
                 return True
             case Operation.COUNT_TOKENS:
                 return self.serves(Operation.CHAT)
+            case Operation.VIDEO:
+                return MediaKind.VIDEO in self.jobs
+            case Operation.IMAGE:
+                return self.images is not None or MediaKind.IMAGE in self.jobs
+            case Operation.SPEECH:
+                return self.speech is not None
             case _:
                 return any(dialect in self.native for dialect in NATIVE_DIALECTS[operation])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from relayhub.accounts.pricing import Price
+from relayhub.accounts.tariff import Tariff
 from relayhub.routing.provider import Provider
 from relayhub.types.call import Operation, Principal
 from relayhub.types.chat import ImageForm
@@ -23,10 +25,30 @@ class Route:
     provider: Provider
     upstream_model: str
     price: Price
+    """As one call is charged: see :meth:`Catalog.resolve`."""
     max_output_tokens: int
     """Assumed for the hold when the client sets no cap of its own."""
     image_form: ImageForm = ImageForm.INLINE
     """How images in answers are written where the client's dialect has two ways."""
+    priority: int = 1
+    """Its tier: 1 is tried before 2."""
+    weight: int | None = None
+    """How often it is tried first, against the others of its tier; ``None``: not said."""
+    fallback: int = 0
+    """The how manieth fall-back it belongs to; 0: the model that was asked for."""
+    model: str | None = None
+    """The public name of a fall-back."""
+    tariff: Tariff | None = None
+    """Its prices over time; ``None``: ``price`` is the only one."""
+
+    def charged(self, now: float, discount_ppm: int) -> Route | None:
+        """With the price in force, as this account pays it; ``None`` if there is none yet."""
+        price = self.price if self.tariff is None else self.tariff.at(now)
+        if price is None:
+            return None
+        if discount_ppm == 0 and price is self.price:
+            return self
+        return replace(self, price=price.discounted(discount_ppm))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +61,14 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
     operations: frozenset[Operation] = frozenset({Operation.CHAT})
     public: bool = True
+    fallbacks: tuple[str, ...] = ()
+    """Public names of models that may take its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A model as one call sees it: its public name, and its routes in the order they are to be tried."""
+    """A model as one call sees it: its public name, and its routes in the order of the config, those of its fall-backs
+    last."""
 
     model: str
     routes: tuple[Route, ...]
@@ -52,9 +77,11 @@ class Resolved:
 class Catalog:
     """Immutable; a reload builds a new one. Routes of one model are tried in the order of the config."""
 
-    def __init__(self, specs: Iterable[ModelSpec], created: int) -> None:
-        """``created``: unix seconds, shown as the creation time of every model."""
+    def __init__(self, specs: Iterable[ModelSpec], created: int, now: Callable[[], float] | None = None) -> None:
+        """``created``: unix seconds, shown as the creation time of every model. ``now``: for prices with dates; without it
+        the last of them count."""
         self.created = created
+        self._now = now or (lambda: inf)
         self._exact: dict[str, list[ModelSpec]] = {}
         self._canonical: dict[str, str] = {}
         self._wildcards: list[ModelSpec] = []
@@ -75,18 +102,40 @@ class Catalog:
             self._canonical.setdefault(alias, spec.name)
 
     def resolve(self, asked: str, principal: Principal, operation: Operation, platform: str | None = None) -> Resolved:
-        """The model that ``asked`` names for this principal. ``platform``: only routes of this provider, which then also
-        know the model by its upstream's name. Raises ``ClientError`` NOT_FOUND: unknown, not allowed for this key (the
-        same answer, so that names cannot be probed), or not serving this operation (which says so)."""
+        """The model that ``asked`` names for this principal; its routes have the prices that this call is charged by.
+        ``platform``: only routes of this provider, which then also know the model by its upstream's name. Raises
+        ``ClientError`` NOT_FOUND: unknown, not allowed for this key (the same answer, so that names cannot be probed), not
+        serving this operation, or without a price yet (which say so)."""
         here = None if platform is None else self.platform(platform)
-        name, specs = self._specs(asked, here)
+        name, found = self._specs(asked, here)
+        specs = _reachable(principal, found)
         if not specs or not _allowed(principal, asked, name):
             raise self._unknown(asked, principal)
         wanted = Operation.CHAT if operation is Operation.COUNT_TOKENS else operation
         routes = tuple(spec.route for spec in specs if wanted in spec.operations)
         if not routes:
             raise _not_served(asked, operation)
-        return Resolved(name, routes)
+        return Resolved(name, self._charged((*routes, *self._fallbacks(specs, principal, wanted, here)), principal))
+
+    def _charged(self, routes: Sequence[Route], principal: Principal) -> tuple[Route, ...]:
+        now = self._now()
+        priced = [route.charged(now, principal.discount_ppm) for route in routes]
+        if not any(priced):
+            raise _unpriced()
+        return tuple(route for route in priced if route is not None)
+
+    def _fallbacks(
+        self, specs: Sequence[ModelSpec], principal: Principal, operation: Operation, here: frozenset[str] | None
+    ) -> Iterator[Route]:
+        """Of the models that this key may use; their own fall-backs are not followed."""
+        names = dict.fromkeys(name for spec in specs for name in spec.fallbacks)
+        for position, name in enumerate(names, 1):
+            public, found = self._specs(name, here)
+            if not _allowed(principal, name, public):
+                continue
+            for spec in _reachable(principal, found):
+                if operation in spec.operations:
+                    yield replace(spec.route, fallback=position, model=public)
 
     def _specs(self, asked: str, here: frozenset[str] | None) -> tuple[str, list[ModelSpec]]:
         """Public name and entries. ``here``: only those of these providers."""
@@ -98,8 +147,12 @@ class Catalog:
         if matching := self._matching(name, here):
             return name, [_concrete(spec, name) for spec in matching]
         every = _of_providers((spec for specs in self._exact.values() for spec in specs), here)
-        by_upstream = [spec for spec in every if spec.route.upstream_model == asked][:1]
-        return (by_upstream[0].name if by_upstream else asked), by_upstream
+        by_upstream = [spec for spec in every if spec.route.upstream_model == asked]
+        if not by_upstream:
+            return asked, []
+        first = by_upstream[0]
+        same = (first.name, first.route.provider.name)
+        return first.name, [spec for spec in by_upstream if (spec.name, spec.route.provider.name) == same]
 
     def platform(self, name: str) -> frozenset[str]:
         """The configured names of the providers that ``name`` stands for: the one of this name, else all of this type.
@@ -116,6 +169,15 @@ class Catalog:
             code="unknown_platform",
         )
 
+    def first_serving(self, operation: Operation, principal: Principal, platform: str | None = None) -> str | None:
+        """The first model in the order of the config that this principal may use for it."""
+        here = None if platform is None else self.platform(platform)
+        for name, specs in self._exact.items():
+            serving = [spec for spec in _reachable(principal, specs) if operation in spec.operations]
+            if serving and _allowed(principal, name, name) and (here is None or _of_providers(serving, here)):
+                return name
+        return None
+
     def _matching(self, name: str, here: frozenset[str] | None) -> list[ModelSpec]:
         """The entries of the longest wildcard."""
         wildcards = self._wildcards if here is None else _of_providers(self._wildcards, here)
@@ -125,10 +187,12 @@ class Catalog:
     def visible(self, principal: Principal | None, platform: str | None = None) -> list[ModelCard]:
         """What this principal may see, or, without one, the public models. In the order of the config."""
         here = None if platform is None else self.platform(platform)
+        reachable = ((name, _reachable(principal, specs)) for name, specs in self._exact.items())
         return [
             self._card(name, specs)
-            for name, specs in self._exact.items()
-            if (_allowed(principal, name, name) if principal is not None else any(spec.public for spec in specs))
+            for name, specs in reachable
+            if specs
+            and (_allowed(principal, name, name) if principal is not None else any(spec.public for spec in specs))
             and (here is None or any(spec.route.provider.name in here for spec in specs))
         ]
 
@@ -149,7 +213,7 @@ class Catalog:
             if model.name == name:
                 return model
         here = None if platform is None else self.platform(platform)
-        hits = self._matching(name, here) if name not in self._exact else []
+        hits = _reachable(principal, self._matching(name, here)) if name not in self._exact else []
         if hits and (hits[0].public if principal is None else _allowed(principal, asked, name)):
             return self._card(name, hits)
         raise self._unknown(asked, principal)
@@ -174,6 +238,13 @@ def _allowed(principal: Principal, asked: str, name: str) -> bool:
     return any(pattern.endswith("*") and name.startswith(pattern[:-1]) for pattern in models)
 
 
+def _reachable(principal: Principal | None, specs: Sequence[ModelSpec]) -> Sequence[ModelSpec]:
+    """A key may be for some providers only, which it names as they are configured or by their type."""
+    if principal is None or principal.providers is None:
+        return specs
+    return [spec for spec in specs if principal.may_reach(spec.route.provider.name, spec.route.provider.type)]
+
+
 def _of_providers(specs: Iterable[ModelSpec], names: frozenset[str]) -> list[ModelSpec]:
     return [spec for spec in specs if spec.route.provider.name in names]
 
@@ -190,6 +261,15 @@ def _not_served(asked: str, operation: Operation) -> ClientError:
         ErrorKind.NOT_FOUND,
         f"The model {_shown(asked)} does not serve {operation.value}; use an endpoint that it serves.",
         code="operation_not_supported",
+        param="model",
+    )
+
+
+def _unpriced() -> ClientError:
+    return ClientError(
+        ErrorKind.NOT_FOUND,
+        "This model is not offered yet: its first price comes into force later. Ask the operator when.",
+        code="not_priced",
         param="model",
     )
 

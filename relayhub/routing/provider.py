@@ -26,6 +26,19 @@ class Provider:
     deadlines: Deadlines
     headers: Mapping[str, str]
     body_defaults: Mapping[str, Json]
+    proxied: bool = False
+    """Its upstream is reached through a proxy, or not over a network at all."""
+    credential: str | None = None
+    """Which one, for an entry that lists several: there is one provider for each of them."""
+    weight: int = 1
+    """Of the credential, among those of its entry."""
+    max_in_flight: int | None = None
+    """Calls under way at a time, with all credentials together."""
+
+    @property
+    def label(self) -> str:
+        """The entry, and the credential if it has several: whatever is bound to an upstream's account is bound to this."""
+        return self.name if self.credential is None else label(self.name, self.credential)
 
     def send(self, request: HttpRequest) -> AbstractAsyncContextManager[UpstreamReply]:
         """Send with the configured extra headers and body defaults. Errors as :meth:`Transport.send`."""
@@ -39,3 +52,8 @@ class Provider:
         present = members(body)
         missing = {name: orjson.dumps(value) for name, value in self.body_defaults.items() if name not in present}
         return splice(body, missing) if missing else body
+
+
+def label(name: str, credential: str | None) -> str:
+    """``name#credential``, or the name alone."""
+    return name if credential is None else f"{name}#{credential}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
 from relayhub.sdk.provider import Steps
@@ -50,10 +50,17 @@ class FindingWire(Protocol):
     """A job wire that can find out what became of a submit without an answer."""
 
     def find(
-        self, model: str, request: MediaRequest, reference: str, since: float, until: float
+        self,
+        model: str,
+        request: MediaRequest,
+        reference: str,
+        since: float,
+        until: float,
+        owned: Collection[str] = (),
     ) -> Steps[UpstreamJob | Found]:
-        """By reference, else among all that was accepted between these unix seconds. More than one candidate, or a listing
-        that is not complete, is ``Found.UNSURE``."""
+        """By reference, else among all that was accepted between these unix seconds. ``owned``: upstream ids that belong to
+        other jobs of the hub, and are no candidates. More than one candidate, or a listing that is not complete, is
+        ``Found.UNSURE``."""
         ...
 
 

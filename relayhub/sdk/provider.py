@@ -39,6 +39,30 @@ class ProviderContext:
     user_agent: str
 
 
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What the upstream charged on a day, as data: ``relayhub models discover --prices`` writes it into YAML for the
+    operator to change. The hub never charges by it.
+
+    ``as_of``: the day, ``2026-07-01``; ``source``: where the upstream says so; ``currency``: of all amounts. ``prices``: the
+    upstream's model name, or a prefix with ``*`` → its ``price`` as in the YAML, amounts as strings.
+    """
+
+    as_of: str
+    source: str
+    prices: Mapping[str, Mapping[str, object]]
+    currency: str = "USD"
+
+    def of(self, model: str) -> dict[str, object] | None:
+        """By name, else by the longest prefix; ``None`` if it is not listed."""
+        prefixes = (name for name in self.prices if name.endswith("*") and model.startswith(name[:-1]))
+        name = model if model in self.prices else max(prefixes, key=len, default=None)
+        if name is None:
+            return None
+        currency = {} if self.currency == "USD" else {"currency": self.currency}
+        return {**currency, **self.prices[name]}
+
+
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 
@@ -49,6 +73,7 @@ class ProviderType(Generic[SettingsT]):
     ``name``: what ``type:`` in the YAML says. ``settings``: its fields become YAML keys of the provider entry, a console
     form and documentation, so describe each with ``Field(description=…)``; forbid unknown fields. ``summary``: one line.
     ``demo_models``: models offered in demo mode, where there is no config: public name → model settings as in the YAML.
+    ``prices``: what the upstream charges, for operators to begin with.
     """
 
     name: str
@@ -57,6 +82,7 @@ class ProviderType(Generic[SettingsT]):
     summary: str
     sdk: int = SDK_VERSION
     demo_models: Mapping[str, Mapping[str, object]] | None = None
+    prices: PriceList | None = None
 
 
 @dataclass(frozen=True, slots=True)

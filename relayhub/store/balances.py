@@ -6,13 +6,16 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from relayhub.store.intents import Balance
+from relayhub.store.limits_column import read_limits
+from relayhub.types.key_limits import KeyLimits
 from relayhub.types.money import MAX_NANO
 
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _LOAD_KEYS = (
-    "SELECT id, account_id, limit_nano, used_nano, held_nano, expires_at, revoked_at "  # noqa: S608  # constants
+    "SELECT id, account_id, limit_nano, used_nano, held_nano, expires_at, revoked_at, disabled_at, unlimited, limits "  # noqa: S608  # constants
     f"FROM keys WHERE id {_AMONG}"
 )
 _LOAD_ACCOUNTS = f"SELECT id, unlimited, total_nano, used_nano, held_nano FROM accounts WHERE id {_AMONG}"  # noqa: S608
@@ -35,12 +38,12 @@ class AccountMoney:
     def remaining(self) -> int:
         return self.total - self.used - self.held
 
-    def cover(self, amount: int) -> bool:
-        """Whether ``amount`` is there; an unlimited account is given what it lacks."""
+    def cover(self, amount: int, *, unlimited: bool = False) -> bool:
+        """Whether ``amount`` is there; an unlimited account is given what it lacks, for an unlimited key any account."""
         lacking = amount - self.remaining
         if lacking <= 0:
             return True
-        if not self.unlimited or self.total + lacking > MAX_NANO:
+        if not (self.unlimited or unlimited) or self.total + lacking > MAX_NANO:
             return False
         self.total += lacking
         self.granted += lacking
@@ -60,6 +63,9 @@ class KeyMoney:
     held: int
     expires_at: float | None
     revoked_at: float | None
+    disabled_at: float | None
+    unlimited: bool
+    limits: KeyLimits | None
     changed: bool = False
 
     @property
@@ -68,13 +74,19 @@ class KeyMoney:
         return MAX_NANO if self.limit is None else self.limit - self.used - self.held
 
 
+def _key(row: tuple[Any, ...]) -> KeyMoney:
+    values = [*row]
+    values[-1] = None if row[-1] is None else read_limits(row[-1])
+    return KeyMoney(*values)
+
+
 class Balances:
     """Accounts and keys by id. Only changed ones are written back."""
 
     def __init__(self, connection: sqlite3.Connection, key_ids: Iterable[str], account_ids: Iterable[str]) -> None:
         self._connection = connection
         keys = connection.execute(_LOAD_KEYS, (json.dumps(list(key_ids)),)) if key_ids else ()
-        self.keys: dict[str, KeyMoney] = {row[0]: KeyMoney(*row) for row in keys}
+        self.keys: dict[str, KeyMoney] = {row[0]: _key(row) for row in keys}
         wanted = {*account_ids, *(key.account_id for key in self.keys.values())}
         accounts = connection.execute(_LOAD_ACCOUNTS, (json.dumps(list(wanted)),)) if wanted else ()
         self.accounts: dict[str, AccountMoney] = {row[0]: AccountMoney(*row) for row in accounts}

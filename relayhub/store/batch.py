@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import orjson
@@ -26,23 +26,33 @@ from relayhub.store.intents import (
     HoldAbout,
     Intent,
     LedgerKind,
+    NewHold,
     OpenHold,
     Probe,
     ReleaseOrphans,
     RenewLease,
     Settled,
 )
-from relayhub.store.rows import Row, insert_into, nano, usage_row
+from relayhub.store.job_batch import JobBatch
+from relayhub.store.job_intents import FinishJob, MoveJob, Opened, OpenJob, TouchJob
+from relayhub.store.limit_batch import JOBS_EPOCH, HoldRow, LimitBatch, Used
+from relayhub.store.people_batch import PeopleBatch
+from relayhub.store.people_intents import Fund, Redeem, Redeemed
+from relayhub.store.rows import Row, count, insert_into, nano, usage_row
+from relayhub.store.windows import Calendar
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
 from relayhub.types.money import MAX_NANO
 
-Answer: TypeAlias = "str | int | Settled | Balance | RelayhubError | None"
+Answer: TypeAlias = "str | int | bool | Settled | Balance | Opened | Redeemed | RelayhubError | None"
 """What an item's caller gets: its value, or the error to raise there."""
 
 SYSTEM_ACTOR = "system"
 
-_HOLDS = "SELECT hold_id, call_id, account_id, key_id, amount_nano, about FROM holds"
+_HOLDS = (
+    "SELECT hold_id, call_id, account_id, key_id, amount_nano, about, epoch_id, created_at, tokens, video_ms, windows "
+    "FROM holds"
+)
 _LOAD_HOLDS = f"{_HOLDS} WHERE hold_id IN (SELECT value FROM json_each(?))"  # noqa: S608  # constants
 _LOAD_EPOCH_HOLDS = f"{_HOLDS} WHERE epoch_id = ?"
 _LOAD_EPOCHS = "SELECT id, host, boot_id, pid, started, lease_until FROM epochs"
@@ -56,16 +66,6 @@ _INSERT_USAGE = insert_into("usage")
 _PROBE = "INSERT INTO meta VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRow:
-    hold_id: str
-    call_id: str
-    account_id: str
-    key_id: str
-    amount: int
-    about: str
-
-
 class Batch:
     """Use once: ``decide`` for every item in order, then ``write``; the caller commits. ``records``: the usage rows
     that came of it, as they were charged."""
@@ -77,6 +77,7 @@ class Batch:
         epoch: Epoch,
         now: float,
         on_step: Callable[[str], None],
+        calendar: Calendar,
     ) -> None:
         self.records: list[UsageRecord] = []
         self._connection = connection
@@ -87,7 +88,11 @@ class Batch:
         self._holds = self._load_holds(intents)
         self._orphans: list[str] = self._load_orphans() if any(isinstance(i, ReleaseOrphans) for i in intents) else []
         self._money = self._load_money(intents)
+        limited = {key.id: key.limits for key in self._money.keys.values() if key.limits is not None}
+        self._limits = LimitBatch(connection, limited, self._holds.values(), calendar, now)
         self._ledger: list[Row] = []
+        self._jobs = JobBatch(connection, intents, now)
+        self._people = PeopleBatch(connection, intents, now)
         self._opened: list[Row] = []
         self._ended: list[tuple[str]] = []
         self._usage: list[Row] = []
@@ -96,7 +101,7 @@ class Batch:
         self._probe = False
 
     def _load_holds(self, intents: Sequence[Intent[object]]) -> dict[str, HoldRow]:
-        wanted = [intent.hold_id for intent in intents if isinstance(intent, EndHold)]
+        wanted = [intent.hold_id for intent in intents if isinstance(intent, EndHold | FinishJob)]
         rows = self._connection.execute(_LOAD_HOLDS, (json.dumps(wanted),)) if wanted else ()
         return {row[0]: HoldRow(*row) for row in rows}
 
@@ -117,8 +122,15 @@ class Batch:
         for intent in intents:
             if isinstance(intent, OpenHold):
                 keys.add(intent.new.key_id)
+            elif isinstance(intent, OpenJob):
+                keys.add(intent.hold.new.key_id)
             elif isinstance(intent, ChangeTotal):
                 accounts.add(intent.account_id)
+            elif isinstance(intent, Redeem):
+                accounts.add(intent.account_id)
+                keys.update(() if intent.key_id is None else (intent.key_id,))
+            elif isinstance(intent, Fund):
+                accounts.add(intent.change.account_id)
         return Balances(self._connection, keys, accounts)
 
     def decide(self, intent: Intent[Any]) -> Answer:
@@ -130,6 +142,18 @@ class Batch:
                 return self._end(intent)
             case ChangeTotal():
                 return self._change_total(intent)
+            case Fund():
+                return self._fund(intent)
+            case Redeem():
+                return self._redeem(intent)
+            case OpenJob():
+                return self._open_job(intent)
+            case MoveJob():
+                return self._jobs.move(intent)
+            case TouchJob():
+                self._jobs.touch(intent)
+            case FinishJob():
+                return self._finish_job(intent)
             case ReleaseOrphans():
                 return self._release_orphans()
             case RenewLease():
@@ -144,15 +168,29 @@ class Batch:
                 raise TypeError(f"the writer does not know {type(intent).__name__}")
         return None
 
-    def _open(self, intent: OpenHold) -> Answer:
+    def _open_job(self, intent: OpenJob) -> Answer:
+        if (before := self._jobs.replayed(intent)) is not None:
+            return before
+        held = self._open(intent.hold, JOBS_EPOCH)
+        return self._jobs.open(intent) if isinstance(held, str) else held
+
+    def _finish_job(self, intent: FinishJob) -> bool:
+        won = self._jobs.finish(intent)
+        if won:
+            self._end(EndHold(intent.hold_id, intent.record, intent.charge))
+        return won
+
+    def _open(self, intent: OpenHold, epoch_id: str | None = None) -> Answer:
+        """``epoch_id``: whose hold it is, if not this process's."""
         new = intent.new
         key = self._money.keys.get(new.key_id)
         if key is None or key.account_id != new.account_id:
             return refusals.unknown_key()
-        account = self._money.accounts[key.account_id]
-        refusal = self._refusal(key, account, new.amount_nano)
+        account, job = self._money.accounts[key.account_id], epoch_id == JOBS_EPOCH
+        refusal = self._blocked(key) or self._limited(key, new, job=job) or self._short(key, account, new.amount_nano)
         if refusal is not None:
             return refusal
+        windows = 0 if key.limits is None else self._limits.opened(key.limits, new, job=job)
         self._money.move(key, account, held=new.amount_nano)
         self._opened.append(
             (
@@ -161,22 +199,34 @@ class Batch:
                 account.id,
                 key.id,
                 new.amount_nano,
-                self._epoch.id,
+                epoch_id or self._epoch.id,
                 self._now,
                 intent.about_json,
+                new.tokens,
+                new.video_ms,
+                windows,
             )
         )
         self._note(LedgerKind.HOLD, account.id, new.amount_nano, key.id, intent.hold_id, new.call_id)
         return intent.hold_id
 
-    def _refusal(self, key: KeyMoney, account: AccountMoney, amount: int) -> RelayhubError | None:
+    def _blocked(self, key: KeyMoney) -> RelayhubError | None:
         if key.revoked_at is not None:
             return refusals.revoked_key()
+        if key.disabled_at is not None:
+            return refusals.disabled_key()
         if key.expires_at is not None and key.expires_at <= self._now:
             return refusals.expired_key()
+        return None
+
+    def _limited(self, key: KeyMoney, new: NewHold, *, job: bool) -> RelayhubError | None:
+        return None if key.limits is None else self._limits.refusal(key.limits, new, job=job)
+
+    def _short(self, key: KeyMoney, account: AccountMoney, amount: int) -> RelayhubError | None:
+        """The last of the questions: an unlimited account has been given what it lacked."""
         if amount > key.remaining:
             return refusals.key_limit_reached()
-        return None if account.cover(amount) else refusals.account_exhausted()
+        return None if account.cover(amount, unlimited=key.unlimited) else refusals.account_exhausted()
 
     def _end(self, intent: EndHold) -> Settled:
         hold = self._holds.pop(intent.hold_id, None)
@@ -184,6 +234,7 @@ class Batch:
             return Settled(0, 0, ended_before=True)
         cost = nano(intent.record.cost_nano) if intent.charge and intent.record is not None else 0
         charged = self._close(hold, cost, LedgerKind.SETTLEMENT if intent.charge else LedgerKind.RELEASE)
+        self._limits.ended(hold, _used(intent.record, charged))
         if intent.record is not None:
             self._record(hold, intent.record, charged, cost - charged)
         return Settled(charged, cost - charged)
@@ -192,7 +243,7 @@ class Batch:
         """End an open hold; returns what could be charged: the hold, and whatever else key and account have left."""
         key, account = self._money.keys[hold.key_id], self._money.accounts[hold.account_id]
         charged = min(cost, hold.amount + key.remaining)
-        if charged > hold.amount and not account.cover(charged - hold.amount):
+        if charged > hold.amount and not account.cover(charged - hold.amount, unlimited=key.unlimited):
             charged = hold.amount + account.remaining
         self._money.move(key, account, held=-hold.amount, used=charged)
         self._ended.append((hold.hold_id,))
@@ -217,6 +268,7 @@ class Batch:
         released = [self._holds.pop(hold_id) for hold_id in self._orphans if hold_id in self._holds]
         for hold in released:
             self._close(hold, 0, LedgerKind.RELEASE)
+            self._limits.ended(hold, _used(None, 0))
             self._record(hold, self._lost(hold), 0, 0)
         return len(released)
 
@@ -239,6 +291,27 @@ class Batch:
         self._note(intent.kind, account.id, intent.amount_nano, actor=intent.actor, reason=intent.reason)
         return account.balance()
 
+    def _fund(self, intent: Fund) -> Answer:
+        answer = self._change_total(intent.change)
+        if isinstance(answer, Balance):
+            self._people.funded(intent, answer)
+        return answer
+
+    def _redeem(self, intent: Redeem) -> Answer:
+        key = None if intent.key_id is None else self._money.keys.get(intent.key_id)
+        if intent.key_id is not None and (key is None or key.account_id != intent.account_id):
+            return refusals.unknown_key()
+        if key is not None and (refusal := self._blocked(key)) is not None:
+            return refusal
+        worth = self._people.worth(intent)
+        if worth is None:
+            return refusals.worthless_code()
+        answer = self._change_total(worth)
+        if not isinstance(answer, Balance):
+            return answer
+        self._people.redeemed(intent)
+        return Redeemed(worth.amount_nano, answer)
+
     def _note(
         self,
         kind: LedgerKind,
@@ -260,10 +333,14 @@ class Batch:
         self._many(_INSERT_HOLD, self._opened)
         self._many(_DELETE_HOLD, self._ended)
         self._step("after_holds")
+        self._jobs.write()
+        self._step("after_jobs")
         self._many(_INSERT_LEDGER, self._ledger)
         self._step("after_ledger")
         self._many(_INSERT_USAGE, self._usage)
         self._step("after_usage")
+        self._people.write()
+        self._limits.write()
         self._money.write()
         self._forget_epochs()
         self._step("after_balances")
@@ -282,3 +359,12 @@ class Batch:
     def _forget_epochs(self) -> None:
         gone = [*self._dead_epochs, *([self._epoch.id] if self._leave else ())]
         self._many(_DELETE_EPOCH, [(epoch_id,) for epoch_id in gone])
+
+
+def _used(record: UsageRecord | None, charged: int) -> Used:
+    """A call without an account of itself has used nothing."""
+    if record is None:
+        return Used(0, 0, charged)
+    usage, media = record.usage, record.media
+    video_ms = 0 if media is None else count(media.video_ms)
+    return Used(count(usage.input_tokens) + count(usage.output_tokens), video_ms, charged)

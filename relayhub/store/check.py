@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Select, Table, and_, case, func, literal, select
+from sqlalchemy import FromClause, Select, Table, Text, and_, case, cast, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from relayhub.store.intents import LedgerKind
-from relayhub.store.schema import accounts, holds, keys, ledger, usage
+from relayhub.store.schema import (
+    accounts,
+    code_batches,
+    codes,
+    holds,
+    keys,
+    ledger,
+    redemptions,
+    usage,
+    usage_rollups,
+)
+from relayhub.store.usage_levels import DAYS, LEVELS
+from relayhub.store.usage_sums import RAW_SINCE, ROLLED, day_of, mark, not_rolled
 
 MOST_SHOWN = 50
 """Violations listed per rule; a damaged ledger has either a few or all of them."""
@@ -48,11 +60,11 @@ def _rules() -> list[tuple[str, Select[str, int, int]]]:
             _differs(accounts, "total_nano", _ledger("account_id", *_TOTALS)),
         ),
         ("used = settlements - refunds", _differs(accounts, "used_nano", _used("account_id"))),
-        ("used = usage", _differs(accounts, "used_nano", _sum(usage.c.account_id, usage.c.cost_nano))),
+        ("used = usage", _differs(accounts, "used_nano", _recorded("account_id"))),
         ("held = open holds", _differs(accounts, "held_nano", _sum(holds.c.account_id, holds.c.amount_nano))),
         ("remaining is not negative", _overdrawn()),
         ("key: used = settlements - refunds", _differs(keys, "used_nano", _used("key_id"))),
-        ("key: used = usage", _differs(keys, "used_nano", _sum(usage.c.key_id, usage.c.cost_nano))),
+        ("key: used = usage", _differs(keys, "used_nano", _recorded("key_id"))),
         ("key: held = open holds", _differs(keys, "held_nano", _sum(holds.c.key_id, holds.c.amount_nano))),
         ("key: within its limit", _over_limit()),
         ("a hold is open or has ended, once", _holds_astray()),
@@ -60,7 +72,13 @@ def _rules() -> list[tuple[str, Select[str, int, int]]]:
         ("a release gives back what was held", _releases_differing()),
         ("a settlement has its usage row with its amount", _settlements_unrecorded()),
         ("a usage row belongs to a hold that ended", _usage_unbooked()),
+        ("a day's usage is what its calls add up to", _days_differing("cost_nano")),
+        ("a day's calls are all of its usage", _days_differing("calls")),
+        ("usage by day, month and user comes to the same", _levels_differing("cost_nano")),
+        ("calls by day, month and user come to the same", _levels_differing("calls")),
         ("no ledger row is missing", _rows_missing()),
+        ("a code was used as often as it was redeemed", _codes_astray()),
+        ("redemptions are in the ledger with their amounts", _redemptions_unbooked()),
     ]
 
 
@@ -115,6 +133,29 @@ def _rows_missing() -> Select[str, int, int]:
     return select(literal("ledger"), newest, func.count()).select_from(ledger).having(newest != func.count())
 
 
+def _codes_astray() -> Select[str, int, int]:
+    redeemed = select(redemptions.c.code_id, func.count().label("times")).group_by(redemptions.c.code_id).subquery()
+    used, times = code_batches.c.max_uses - codes.c.uses_left, func.coalesce(redeemed.c.times, 0)
+    return (
+        select(codes.c.id, used, times)
+        .select_from(codes.join(code_batches).outerjoin(redeemed, redeemed.c.code_id == codes.c.id))
+        .where(used != times)
+    )
+
+
+def _redemptions_unbooked() -> Select[str, int, int]:
+    booked = _ledger("account_id", LedgerKind.REDEMPTION).subquery()
+    added = _sum(redemptions.c.account_id, redemptions.c.amount_nano).subquery()
+    ours, theirs = func.coalesce(added.c.amount, 0), func.coalesce(booked.c.amount, 0)
+    return (
+        select(accounts.c.name, ours, theirs)
+        .select_from(
+            accounts.outerjoin(added, added.c.owner == accounts.c.id).outerjoin(booked, booked.c.owner == accounts.c.id)
+        )
+        .where(ours != theirs)
+    )
+
+
 def _overdrawn() -> Select[str, int, int]:
     remaining = accounts.c.total_nano - accounts.c.used_nano - accounts.c.held_nano
     return select(accounts.c.name, remaining, literal(0)).where(remaining < 0)
@@ -150,9 +191,47 @@ def _holds_unbooked() -> Select[str, int, int]:
 
 
 def _settlements_unrecorded() -> Select[str, int, int]:
+    """Of calls that are rolled up, and too old to be kept one by one, only the sums can be checked."""
     cost = func.coalesce(usage.c.cost_nano, -1)
+    kept = or_(usage.c.hold_id.is_not(None), ledger.c.at >= mark(RAW_SINCE), ledger.c.id > mark(ROLLED))
     return (
         select(ledger.c.hold_id, ledger.c.amount_nano, cost)
         .select_from(ledger.outerjoin(usage, usage.c.hold_id == ledger.c.hold_id))
-        .where(ledger.c.kind == LedgerKind.SETTLEMENT.value, cost != ledger.c.amount_nano)
+        .where(ledger.c.kind == LedgerKind.SETTLEMENT.value, kept, cost != ledger.c.amount_nano)
     )
+
+
+def _recorded(owner: str) -> Select[str, int]:
+    """What calls cost: by day as far as they are rolled up, one by one after that."""
+    days = select(usage_rollups.c[owner].label("owner"), usage_rollups.c.cost_nano.label("amount"))
+    rest = not_rolled()
+    both = union_all(days.where(usage_rollups.c.level == DAYS.name), select(rest.c[owner], rest.c.cost_nano)).subquery()
+    return _sum(both.c.owner, both.c.amount)
+
+
+def _days_differing(measure: str) -> Select[str, int, int]:
+    """By key and day (its first second), where all calls are still there: what is rolled up and what is not yet, against
+    them."""
+    rolled, since, rest = usage_rollups.c, mark(RAW_SINCE), not_rolled()
+    stored = select(rolled.key_id, rolled.start.label("day"), rolled[measure].label("stored"), literal(0).label("raw"))
+    both = union_all(
+        stored.where(rolled.level == DAYS.name, rolled.start >= since),
+        select(rest.c.key_id, day_of(rest.c.at), _one(rest, measure), literal(0)).where(rest.c.at >= since),
+        select(usage.c.key_id, day_of(usage.c.at), literal(0), _one(usage, measure)).where(usage.c.at >= since),
+    ).subquery()
+    subject, ours, theirs = both.c.key_id + " " + cast(both.c.day, Text), func.sum(both.c.stored), func.sum(both.c.raw)
+    return select(subject, ours, theirs).group_by(both.c.key_id, both.c.day).having(ours != theirs)
+
+
+def _one(rows: FromClause, measure: str) -> ColumnElement[int]:
+    """Of a single call."""
+    one: ColumnElement[int] = literal(1) if measure == "calls" else rows.c[measure]
+    return one
+
+
+def _levels_differing(measure: str) -> Select[str, int, int]:
+    rolled = usage_rollups.c
+    sums = _sum(rolled.account_id, rolled[measure]).add_columns(rolled.level).group_by(rolled.level).subquery()
+    least, most = func.min(sums.c.amount), func.max(sums.c.amount)
+    everywhere = func.count() == len(LEVELS)
+    return select(sums.c.owner, least, most).group_by(sums.c.owner).having((least != most) | ~everywhere)

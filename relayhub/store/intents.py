@@ -36,6 +36,7 @@ class HoldAbout:
     stream: bool
     price: str = ""
     user_identifier: str | None = None
+    price_version: str = ""
 
     def uncharged(
         self, outcome: Outcome, *, call_id: str, account_id: str, key_id: str, at: float, error_code: str | None = None
@@ -59,18 +60,22 @@ class HoldAbout:
             price=self.price,
             error_code=error_code,
             user_identifier=self.user_identifier,
+            price_version=self.price_version,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class NewHold:
-    """A call that asks to be admitted: may this key spend up to ``amount_nano``?"""
+    """A call that asks to be admitted: may this key spend up to ``amount_nano``? ``tokens``, ``video_ms``: what it may come
+    to, for the key's limits."""
 
     call_id: str
     key_id: str
     account_id: str
     amount_nano: int
     about: HoldAbout
+    tokens: int = 0
+    video_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from relayhub.store.audit import Actor
 from relayhub.store.check import Violation, violations
 from relayhub.store.engine import Engine
 from relayhub.store.ids import new_hold_id
 from relayhub.store.intents import Balance, ChangeTotal, EndHold, LedgerKind, NewHold, OpenHold, Settled
+from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import storable
 from relayhub.store.writer import Writer
 from relayhub.types.call import UsageRecord
@@ -74,15 +76,28 @@ class Ledger:
         """Give a hold back; otherwise as :meth:`settle`."""
         return self._writer.submit(EndHold(hold_id, record, charge=False))
 
-    async def grant(self, account_id: str, amount_nano: int, *, actor: str, reason: str) -> Balance:
-        """Add to an account. Raises ``ClientError`` for an unknown account or an amount out of range."""
+    async def grant(self, account_id: str, amount_nano: int, *, actor: str | Actor, reason: str) -> Balance:
+        """Add to an account; the audit log says so. ``actor``: who, with where from if that is known. Raises
+        ``ClientError`` for an unknown account or an amount out of range."""
         if not 0 < amount_nano <= MAX_NANO:
             raise ValueError(f"a grant must be above zero and at most {MAX_NANO} nano-USD, not {amount_nano}")
-        return await self._writer.submit(ChangeTotal(LedgerKind.GRANT, account_id, amount_nano, actor, reason))
+        return await self._fund(LedgerKind.GRANT, account_id, amount_nano, actor, reason)
 
-    async def adjust(self, account_id: str, amount_nano: int, *, actor: str, reason: str) -> Balance:
-        """Correct an account by a signed amount; never below what it has left (``ClientError``)."""
-        return await self._writer.submit(ChangeTotal(LedgerKind.ADJUSTMENT, account_id, amount_nano, actor, reason))
+    async def adjust(self, account_id: str, amount_nano: int, *, actor: str | Actor, reason: str) -> Balance:
+        """Correct an account by a signed amount; never below what it has left (``ClientError``). The audit log says so."""
+        return await self._fund(LedgerKind.ADJUSTMENT, account_id, amount_nano, actor, reason)
+
+    async def _fund(
+        self, kind: LedgerKind, account_id: str, amount_nano: int, actor: str | Actor, reason: str
+    ) -> Balance:
+        by = Actor(actor) if isinstance(actor, str) else actor
+        change = ChangeTotal(kind, account_id, amount_nano, storable(by.name), storable(reason))
+        return await self._writer.submit(Fund(change, by))
+
+    async def redeem(self, code_hash: str, account_id: str, *, key_id: str | None, by: Actor) -> Redeemed:
+        """Add what a code is worth, once. Raises ``ClientError``: the same one for every code that is worth nothing (now,
+        to this account); or the key's own refusal."""
+        return await self._writer.submit(Redeem(code_hash, account_id, key_id, by))
 
     async def check(self) -> list[Violation]:
         """The equations of the books, in one read transaction; empty when they are exact."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import orjson
+
 from relayhub.store.schema import metadata
 from relayhub.types.call import UsageRecord
 from relayhub.types.money import MAX_NANO
 
-Row: TypeAlias = "tuple[str | int | float | None, ...]"
+Row: TypeAlias = "tuple[str | int | float | bytes | None, ...]"
 
 _MAX_COUNT = 2**62
 
@@ -63,4 +65,7 @@ def usage_row(hold_id: str, record: UsageRecord) -> Row:
         None if record.user_identifier is None else storable(record.user_identifier),
         record.first_byte_ms,
         record.duration_ms,
+        None if record.media is None else orjson.dumps(record.media).decode(),
+        record.price_version or None,
+        None if record.upstream_cost_nano is None else nano(record.upstream_cost_nano),
     )

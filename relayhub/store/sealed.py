@@ -12,8 +12,11 @@ from relayhub.store.errors import StoreError
 _STILL_WANTED = """
 SELECT EXISTS (SELECT 1 FROM kept_turns WHERE expires_at > :now)
     OR EXISTS (SELECT 1 FROM stream_tickets WHERE coalesce(expires_at > :now, 1))
+    OR EXISTS (SELECT 1 FROM named_calls WHERE sealed IS NOT NULL AND expires_at > :now)
+    OR EXISTS (SELECT 1 FROM jobs WHERE finished_at IS NULL)
+    OR EXISTS (SELECT 1 FROM webhooks WHERE next_at IS NOT NULL)
 """
-"""Of both kinds nothing is opened after its expiry; a ticket that is being answered has none yet."""
+"""Of the first three nothing is opened after its expiry; a ticket that is being answered has none yet."""
 
 
 def holds_sealed(path: Path, now: float) -> bool:

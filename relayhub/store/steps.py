@@ -8,6 +8,7 @@ STEPS = (
     "after_load",
     "after_decide",
     "after_holds",
+    "after_jobs",
     "after_ledger",
     "after_usage",
     "after_balances",

@@ -9,6 +9,10 @@ from pathlib import Path
 from relayhub.sdk.clock import Clock
 from relayhub.store import refusals
 from relayhub.store.accounts import Accounts
+from relayhub.store.admin_keys import AdminKeys
+from relayhub.store.attempts import Attempts
+from relayhub.store.audit import AuditLog
+from relayhub.store.codes import Codes
 from relayhub.store.connection import LOCK_WAIT_S, connect, prepare_file, use_write_ahead_log
 from relayhub.store.durability import Durability
 from relayhub.store.engine import Engine
@@ -16,16 +20,24 @@ from relayhub.store.epoch import Epoch
 from relayhub.store.epochs import LEASE_S, Epochs
 from relayhub.store.ids import new_epoch_id
 from relayhub.store.intents import Probe
+from relayhub.store.invites import Invites
+from relayhub.store.jobs import Jobs
 from relayhub.store.kept_turns import KeptTurns
 from relayhub.store.keys import Keys
 from relayhub.store.ledger import Ledger, SettledListeners
+from relayhub.store.ledger_report import LedgerReport
 from relayhub.store.migrate import migrate
+from relayhub.store.named_calls import NamedCalls
+from relayhub.store.people import People
 from relayhub.store.process import ProcessIdentity
 from relayhub.store.sealed import holds_sealed
+from relayhub.store.sessions import Sessions
 from relayhub.store.steps import no_step
 from relayhub.store.tickets import Tickets
 from relayhub.store.usage import UsageReport
+from relayhub.store.usage_rollups import UsageRollups
 from relayhub.store.vault import Vault
+from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.store.writer import Writer
 from relayhub.types.errors import HubError
 
@@ -51,9 +63,21 @@ class Store:
         self.accounts = Accounts(engine, clock)
         self.keys = Keys(engine, clock)
         self.usage = UsageReport(engine)
+        self.usage_rollups = UsageRollups(engine)
+        self.ledger_report = LedgerReport(engine)
+        self.people = People(engine, clock)
+        self.sessions = Sessions(engine, clock)
+        self.invites = Invites(engine, clock)
+        self.admin_keys = AdminKeys(engine, clock)
+        self.codes = Codes(engine, clock)
+        self.attempts = Attempts(engine, clock)
+        self.audit = AuditLog(engine)
         self.epochs = Epochs(writer, epoch.lease_s)
         self.kept_turns = KeptTurns(engine, vault)
         self.tickets = Tickets(engine, vault, epoch)
+        self.named_calls = NamedCalls(engine, vault, epoch)
+        self.jobs = Jobs(writer, engine, vault, epoch)
+        self.vault = vault
 
     @classmethod
     async def open(
@@ -65,6 +89,7 @@ class Store:
         lease_s: float = LEASE_S,
         lock_wait_s: float = LOCK_WAIT_S,
         on_step: Callable[[str], None] = no_step,
+        calendar: Calendar = UTC_CALENDAR,
     ) -> Store:
         """Open or make the file, migrate it, and release what dead processes held. Raises ``StoreError`` if the file
         cannot be used, ``HubError`` if it is locked for too long."""
@@ -80,6 +105,7 @@ class Store:
             on_step=on_step,
             lock_wait_s=lock_wait_s,
             power_always=chosen is Durability.POWER,
+            calendar=calendar,
         )
         store = cls(Engine(path), writer, listeners, vault, epoch, clock)
         try:

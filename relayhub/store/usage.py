@@ -1,108 +1,94 @@
-"""Usage rows, for people: lists and totals."""
+"""Usage, for people: single calls, and what they add up to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import struct
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, func, select
-from sqlalchemy.sql.elements import ColumnElement
+import orjson
+from sqlalchemy import RowMapping, Select, select
 
 from relayhub.store.engine import Engine
 from relayhub.store.schema import accounts, keys, usage
+from relayhub.store.usage_filter import Condition, UsageFilter, conditions_of
+from relayhub.store.usage_levels import Span
+from relayhub.store.usage_question import Question, by_group, in_all
+from relayhub.store.usage_sums import RAW_SINCE, mark, within
+from relayhub.store.usage_totals import UsageSum, UsageTotals, group_of, sum_of
+from relayhub.types.errors import invalid_request
 from relayhub.types.json import JsonObject
 
-GROUPS = ("key", "account", "model", "provider", "operation", "outcome", "user")
+__all__ = ["GROUPS", "MOST_GROUPS", "UsageFilter", "UsageReport", "UsageSum", "UsageTotals", "cursor_of"]
+
+GROUPS = ("key", "account", "model", "provider", "operation", "outcome", "user", "tag", "day")
+
+MOST_GROUPS = 10_000
+
+_CURSOR = re.compile(r"([0-9a-f]{16})(hold_[0-9A-Za-z]{1,64})")
 
 
-@dataclass(frozen=True, slots=True)
-class UsageFilter:
-    """Times are unix seconds, ``since`` inclusive and ``until`` exclusive; names are exact."""
-
-    since: float | None = None
-    until: float | None = None
-    account: str | None = None
-    key: str | None = None
-    model: str | None = None
-    provider: str | None = None
-    user: str | None = None
+def cursor_of(row: JsonObject) -> str:
+    """For the rows after this one of :meth:`UsageReport.rows`."""
+    at, hold_id = row["at"], row["hold_id"]
+    assert isinstance(at, float)
+    return f"{struct.pack('>d', at).hex()}{hold_id}"
 
 
 class UsageReport:
+    """All methods raise ``HubError`` UNAVAILABLE if the store cannot be read."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def rows(self, wanted: UsageFilter, limit: int) -> list[JsonObject]:
-        """The newest calls first, each with all its fields, key and account by name."""
-        statement = (
-            select(usage, keys.c.name.label("key"), accounts.c.name.label("account"))
-            .join(keys, keys.c.id == usage.c.key_id)
-            .join(accounts, accounts.c.id == usage.c.account_id)
-            .where(*_conditions(wanted))
-            .order_by(usage.c.at.desc(), usage.c.hold_id.desc())
-            .limit(limit)
-        )
+    async def rows(self, wanted: UsageFilter, limit: int, after: str | None = None) -> list[JsonObject]:
+        """The newest calls first, each with all its fields, key and account by name. ``after``: a :func:`cursor_of`; raises
+        ``ClientError`` INVALID_REQUEST for anything else."""
+        place = None if after is None else _place(after)
         async with self._engine.reading() as connection:
+            where = await conditions_of(connection, wanted)
+            statement = _rows(where, Span(wanted.since, wanted.until), place).limit(limit)
             return [_plain(row) for row in (await connection.execute(statement)).mappings()]
 
-    async def totals(self, wanted: UsageFilter, group: str) -> list[JsonObject]:
-        """One row per value of ``group``, dearest first."""
+    async def totals(self, wanted: UsageFilter, group: str, most: int = MOST_GROUPS) -> UsageTotals:
+        """``group``: one of :data:`GROUPS`. A call of a key with several tags is in the group of each."""
         async with self._engine.reading() as connection:
-            found = (await connection.execute(_totals(wanted, group))).mappings()
-            return [_plain(row) for row in found]
+            raw_since = (await connection.execute(select(mark(RAW_SINCE)))).scalar_one()
+            question = Question(wanted, group, await conditions_of(connection, wanted), raw_since)
+            groups = [group_of(row) for row in (await connection.execute(by_group(question, most))).mappings()]
+            if group != "tag" and len(groups) < most:
+                total: UsageSum = reduce(add, (one.sum for one in groups), UsageSum())
+            else:
+                total = sum_of((await connection.execute(in_all(question))).mappings().one())
+        return UsageTotals(question.plan.span, total, tuple(groups))
+
+
+def _place(cursor: str) -> tuple[float, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise invalid_request("This is not the `next` of a page of usage.", code="invalid_cursor", param="after")
+    return struct.unpack(">d", bytes.fromhex(match[1]))[0], match[2]
+
+
+def _rows(where: Sequence[Condition], span: Span, place: tuple[float, str] | None) -> Select[*tuple[Any, ...]]:
+    at, hold_id = usage.c.at, usage.c.hold_id
+    conditions = [*(condition.on(usage) for condition in where), *within(at, span)]
+    if place is not None:
+        conditions += [at <= place[0], (at < place[0]) | (hold_id < place[1])]
+    return (
+        select(usage, keys.c.name.label("key"), accounts.c.name.label("account"))
+        .join(keys, keys.c.id == usage.c.key_id)
+        .join(accounts, accounts.c.id == usage.c.account_id)
+        .where(*conditions)
+        .order_by(at.desc(), hold_id.desc())
+    )
 
 
 def _plain(row: RowMapping) -> JsonObject:
     """SQLAlchemy's names are a subclass of ``str`` that JSON writers refuse."""
-    return {str(name): value for name, value in row.items()}
-
-
-def _group_column(group: str) -> ColumnElement[str]:
-    match group:
-        case "key":
-            return keys.c.name
-        case "account":
-            return accounts.c.name
-        case "user":
-            return usage.c.user_identifier
-        case _:
-            column: ColumnElement[str] = usage.c[group]
-            return column
-
-
-def _totals(wanted: UsageFilter, group: str) -> Select[*tuple[Any, ...]]:
-    column = _group_column(group)
-    cost = func.sum(usage.c.cost_nano)
-    failed = func.sum((usage.c.error_code.is_not(None)).cast(usage.c.attempts.type))
-    return (
-        select(
-            column.label("group"),
-            func.count().label("calls"),
-            failed.label("errors"),
-            func.sum(usage.c.input_tokens).label("input_tokens"),
-            func.sum(usage.c.output_tokens).label("output_tokens"),
-            cost.label("cost_nano"),
-        )
-        .select_from(usage)
-        .join(keys, keys.c.id == usage.c.key_id)
-        .join(accounts, accounts.c.id == usage.c.account_id)
-        .where(*_conditions(wanted))
-        .group_by(column)
-        .order_by(cost.desc(), column)
-    )
-
-
-def _conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.since is not None:
-        conditions.append(usage.c.at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(usage.c.at < wanted.until)
-    exact = (
-        (accounts.c.name, wanted.account),
-        (keys.c.name, wanted.key),
-        (usage.c.model, wanted.model),
-        (usage.c.provider, wanted.provider),
-        (usage.c.user_identifier, wanted.user),
-    )
-    return conditions + [column == value for column, value in exact if value is not None]
+    plain = {str(name): value for name, value in row.items()}
+    media = plain["media"]
+    return {**plain, "media": None if media is None else orjson.loads(media)}

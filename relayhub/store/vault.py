@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 import stat
@@ -30,7 +31,12 @@ class Vault:
     """AES-256-GCM under one key. Safe to share between tasks and threads."""
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._cipher = AESGCM(key)
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes for another use, from which nothing about the key can be learned."""
+        return hmac.new(self._key, b"relayhub:" + purpose.encode(), "sha256").digest()
 
     @classmethod
     def beside(cls, database: Path, holds_sealed: Callable[[], bool] = lambda: False) -> Vault:

@@ -29,6 +29,7 @@ from relayhub.store.connection import LOCK_WAIT_S, is_busy
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
 from relayhub.store.steps import no_step
+from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import RelayhubError
@@ -80,6 +81,7 @@ class Writer:
         on_step: Callable[[str], None] = no_step,
         lock_wait_s: float = LOCK_WAIT_S,
         power_always: bool = True,
+        calendar: Calendar = UTC_CALENDAR,
     ) -> None:
         self._connect = connect
         self._epoch = epoch
@@ -88,6 +90,7 @@ class Writer:
         self._step = on_step
         self._lock_wait_s = lock_wait_s
         self._power_always = power_always
+        self._calendar = calendar
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item[Any]] = deque()
         self._wake = threading.Event()
@@ -221,7 +224,7 @@ class Writer:
         step("before_begin")
         self._begin(connection)
         step("after_begin")
-        batch = Batch(connection, intents, self._epoch, self._clock.now(), step)
+        batch = Batch(connection, intents, self._epoch, self._clock.now(), step, self._calendar)
         step("after_load")
         answers = [batch.decide(intent) for intent in intents]
         step("after_decide")

@@ -98,9 +98,9 @@ class SimulatedJobRules(ProviderCase):
         job = self.simulated_submit(upstream)
         clock.advance(3600)
         update = self.simulated_poll(upstream, job)
-        links = [artifact.url for artifact in update.artifacts if artifact.url is not None]
-        for link in links:
-            reply = upstream.exchange(HttpRequest("GET", link, effect=Effect.NONE))
+        links = {artifact.url: artifact.headers for artifact in update.artifacts if artifact.url is not None}
+        for link, headers in links.items():
+            reply = upstream.exchange(HttpRequest("GET", link, headers, effect=Effect.NONE))
             assert reply.status == 200 and reply.body, f"the artifact's link answers {reply.status}"
         assert links or any(artifact.data for artifact in update.artifacts), "a success without a result"
 

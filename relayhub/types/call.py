@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from relayhub.types.key_limits import Networks, lies_within
+from relayhub.types.media import MediaUsage
 from relayhub.types.usage import Usage
 
 
@@ -20,6 +22,9 @@ class Operation(StrEnum):
     RERANK = "rerank"
     TRANSCRIPTION = "transcription"
     TRANSLATION = "translation"
+    VIDEO = "video"
+    IMAGE = "image"
+    SPEECH = "speech"
 
 
 class Dialect(StrEnum):
@@ -41,15 +46,27 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The key behind a credential, as the in-memory snapshot knows it. ``models``: ``None`` allows all."""
+    """The key behind a credential, as the in-memory snapshot knows it. ``models``, ``providers`` (configured names or
+    types), ``networks``: ``None`` allows all. ``requests_per_minute``: for refusing early; the ledger decides."""
 
     key_id: str
     key_name: str
     account_id: str
     models: frozenset[str] | None = None
+    providers: frozenset[str] | None = None
+    networks: Networks | None = None
+    requests_per_minute: int | None = None
+    discount_ppm: int = 0
+    """Of its account, in parts per million."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+    def may_reach(self, provider: str, provider_type: str) -> bool:
+        return self.providers is None or provider in self.providers or provider_type in self.providers
+
+    def may_call_from(self, address: str) -> bool:
+        return self.networks is None or lies_within(address, self.networks)
 
 
 class Outcome(StrEnum):
@@ -98,3 +115,9 @@ class UsageRecord:
     first_byte_ms: int | None = None
     duration_ms: int = 0
     shortfall_nano: int = 0
+    media: MediaUsage | None = None
+    """What images, speech and video consumed beside tokens."""
+    price_version: str = ""
+    """Which of the model's prices was in force; another text or another rate is another version."""
+    upstream_cost_nano: int | None = None
+    """What the upstream charges for it, where the config says so."""

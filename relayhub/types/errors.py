@@ -30,6 +30,8 @@ class ErrorKind(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
     CONFLICT = "conflict"
+    GONE = "gone"
+    """It was there, and has been deleted or has expired."""
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA = "unsupported_media"
     UNPROCESSABLE = "unprocessable"

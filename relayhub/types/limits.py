@@ -15,6 +15,18 @@ MAX_UPSTREAM_BODY = 64 << 20
 MAX_UPSTREAM_ERROR_BODY = 64 << 10
 """Bytes read of an upstream's error answer."""
 
+MAX_UPSTREAM_HEAD = 64 << 10
+"""Bytes of an upstream's status line and headers, or of its trailers: the largest policies and cookies fit (U37)."""
+
+MAX_UPSTREAM_HEADERS = 256
+"""Header lines of an upstream's answer. Real ones have up to 60; each costs more than its bytes."""
+
+MAX_CHUNK_LINE = 4 << 10
+"""Bytes of a chunk's size with its extensions, which nobody uses."""
+
+MAX_INTERIM_ANSWERS = 16
+"""Answers of status 100 to 199 before the real one; real upstreams send at most one of each kind."""
+
 MAX_ERROR_TEXT = 2000
 """Characters of an upstream's own message that a client is shown."""
 

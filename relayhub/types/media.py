@@ -129,6 +129,8 @@ class Artifact:
     data: bytes | None = None
     media_type: str | None = None
     lives_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the upstream wants to see with a request for the link; only ever sent to the upstream's own host."""
     note: str | None = None
     """What the upstream adds to it, such as a revised prompt."""
 

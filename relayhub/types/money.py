@@ -33,6 +33,12 @@ def nano_per_unit(units_per_usd: int) -> int:
     return nano
 
 
+def nano_to_usd(nano: int) -> str:
+    """``150_000_000`` → ``"0.15"``, exactly."""
+    text = f"{Decimal(nano) / NANO_PER_USD:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def units_rounded_up(nano: int, per_unit: int) -> int:
     """Whole units that cover ``nano``; for what was spent, so that used + remaining never shows more than total."""
     return -(-nano // per_unit)

@@ -1,4 +1,4 @@
-"""HTTP to one provider's upstream through aiohttp's client, with a deadline on every wait."""
+"""HTTP to one provider's upstream through a proxy, by aiohttp's client, with a deadline on every wait."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,6 +14,7 @@ from yarl import URL
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.upstream import faults
+from relayhub.upstream.options import NetworkOptions
 from relayhub.upstream.payload import payload
 
 IDLE_CONNECTION_S = 15.0
@@ -31,17 +30,9 @@ DRAIN_BYTES = 64 << 10
 _AUTO_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """How one provider is reached. ``ca_file`` is trusted beside the system's authorities; nothing turns checks off."""
-
-    proxy: str | None = None
-    ca_file: Path | None = None
-    max_connections: int = 256
-
-
 class HttpTransport:
-    """A :class:`relayhub.sdk.Transport` over TCP. One per provider: its pool, its proxy, its authorities."""
+    """A :class:`relayhub.sdk.Transport` for upstreams behind a proxy. One per provider: its pool, its proxy, its
+    authorities."""
 
     def __init__(self, options: NetworkOptions, user_agent: str) -> None:
         self._options = options
@@ -93,11 +84,11 @@ class HttpTransport:
                     timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_s),
                 )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
-            raise faults.not_reached(repr(error)) from error
+            raise faults.not_reached(_shown(error)) from error
         except TimeoutError as error:
             raise faults.too_slow("answer", deadlines.first_byte_s) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise faults.broke_off(repr(error)) from error
+            raise faults.broke_off(_shown(error)) from error
 
     async def close(self) -> None:
         if self._session is not None:
@@ -130,7 +121,7 @@ class HttpUpstreamReply:
         except TimeoutError as error:
             raise self._timed_out(left_s) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise faults.truncated(repr(error)) from error
+            raise faults.truncated(_shown(error)) from error
 
     def _timed_out(self, left_s: float) -> UpstreamError:
         if left_s < self._idle_s:
@@ -146,3 +137,10 @@ class HttpUpstreamReply:
                     rest += len(data)
         except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError, ValueError):
             return
+
+
+def _shown(error: Exception) -> str:
+    """For the log. The client's own errors carry the request, credentials included."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{type(error).__name__}: {error.message}"
+    return repr(error)

@@ -21,6 +21,30 @@ def not_reached(detail: str) -> UpstreamError:
     )
 
 
+def not_sendable(detail: str) -> UpstreamError:
+    """The request cannot be written as HTTP: its address, or a line break in a header."""
+    return UpstreamError(
+        ErrorKind.UPSTREAM_FAILED,
+        "The request to the upstream could not be written; the operator's log has the reason.",
+        code="upstream_request_invalid",
+        retryable=False,
+        delivered=False,
+        detail=detail,
+    )
+
+
+def upload_lost(detail: str) -> UpstreamError:
+    """A body on disk could not be read to its end while it was being sent."""
+    return UpstreamError(
+        ErrorKind.UPSTREAM_FAILED,
+        "The upload could not be read from the hub's disk while it was sent on. Send it again.",
+        code="upload_lost",
+        retryable=False,
+        delivered=True,
+        detail=detail,
+    )
+
+
 def broke_off(detail: str) -> UpstreamError:
     """The connection broke after the request was sent, before the answer's head: it may have been executed."""
     return UpstreamError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -31,11 +31,11 @@ def payload(body: Body) -> Payload:
     """Once per attempt: a body can be sent again."""
     if isinstance(body, bytes):
         return Payload(io.BytesIO(body) if len(body) > _LARGE else body or None)
-    return Payload(_pieces(body), {"content-length": str(sum(map(len, body)))})
+    return Payload(pieces_of(body), {"content-length": str(sum(map(len, body)))})
 
 
-async def _pieces(body: tuple[bytes | SpoolSlice, ...]) -> AsyncIterator[bytes]:
-    """Reading from disk happens off the loop."""
+async def pieces_of(body: tuple[bytes | SpoolSlice, ...]) -> AsyncGenerator[bytes, None]:
+    """What is in memory as it is, what is on disk in pieces of :data:`PIECE`; reading it happens off the loop."""
     for piece in body:
         if isinstance(piece, bytes):
             yield piece

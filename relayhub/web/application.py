@@ -5,10 +5,28 @@ from __future__ import annotations
 from aiohttp import web
 
 from relayhub.web import health
+from relayhub.web.admin.context import AdminContext
+from relayhub.web.admin.routes import add_routes as add_admin_routes
 from relayhub.web.context import CONTEXT, WebContext
 from relayhub.web.cors import add_cors_headers, cors
 from relayhub.web.errors import render_errors
-from relayhub.web.ingress import anthropic, gemini, models, openai, openai_native, stream_tickets
+from relayhub.web.head_timer import head_arrived
+from relayhub.web.ingress import (
+    anthropic,
+    estimate,
+    files,
+    gemini,
+    images,
+    models,
+    openai,
+    openai_native,
+    speech,
+    stream_tickets,
+    videos,
+)
+from relayhub.web.ingress.user import UserHandlers
+from relayhub.web.ingress.user import add_routes as add_user_routes
+from relayhub.web.overload import OVERLOAD, Overload, shedding
 
 IDLE_CLIENT_S = 75.0
 """How long an idle client connection is kept: longer than the SDKs' own pools keep theirs."""
@@ -17,21 +35,38 @@ MAX_HEADER_LINE = 16 << 10
 """Bytes of one request header or of the request line: long keys and trace headers fit, a bomb is a 400."""
 
 
-def build_application(context: WebContext) -> web.Application:
+def build_application(context: WebContext, admin: AdminContext) -> web.Application:
     """All routes under ``server.base_path``."""
+    server = context.server
+    overload = Overload(context.clock, server.max_in_flight, server.max_clients)
     app = web.Application(
-        middlewares=[render_errors, cors(context.server.cors_origins, context.server.base_path)],
+        middlewares=[
+            head_arrived,
+            render_errors,
+            shedding(overload, server.base_path),
+            cors(server.cors_origins, server.base_path),
+        ],
         client_max_size=context.server.body_limit,
     )
     app[CONTEXT] = context
+    app[OVERLOAD] = overload
     app.on_response_prepare.append(add_cors_headers)
+    app.on_response_prepare.append(_hide_server)
     base = context.server.base_path
-    for ingress in (openai, openai_native, anthropic, gemini, models, stream_tickets):
+    for ingress in (openai, openai_native, videos, images, speech, files, anthropic, gemini, models, stream_tickets):
         ingress.add_routes(app, base)
+    add_user_routes(app, base, UserHandlers(admin.code_desk, admin.nano_per_unit))
+    estimate.add_routes(app, base, admin.nano_per_unit)
+    add_admin_routes(app, base, admin)
     app.router.add_get(f"{base}/api/health", health.health)
     app.router.add_get(f"{base}/livez", health.livez)
     app.router.add_get(f"{base}/readyz", health.readyz)
     return app
+
+
+async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Which software answers, in which version, helps only those who look for its holes."""
+    response.headers.popall("server", None)
 
 
 def build_runner(app: web.Application) -> web.AppRunner:

@@ -14,6 +14,9 @@ from relayhub.types.limits import WRITE_STALL_S
 
 DROPPED = "x-relayhub-dropped"
 
+PUSHED = 64 << 10
+"""Bytes that a client may have outstanding before what is next waits for it to read."""
+
 STREAM_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx would hold the stream back until 16 KB have gathered
@@ -49,6 +52,7 @@ class ClientStream:
         self._last_write = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
+        self._wire: asyncio.Transport | None = None
         self.response: web.StreamResponse | None = None
 
     async def __aenter__(self) -> ClientStream:
@@ -74,15 +78,26 @@ class ClientStream:
     async def reply(self, body: bytes, content_type: str) -> None:
         self.response = web.Response(body=body, headers={**self._headers, "content-type": content_type})
 
+    def push(self, frames: bytes) -> bool:
+        wire = self._wire
+        if wire is None or wire.is_closing() or wire.get_write_buffer_size() > PUSHED:
+            return False
+        self._last_write = self._loop.time()
+        wire.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        return True
+
     async def write(self, frames: bytes) -> None:
         with self._leaving():
             async with asyncio.timeout(WRITE_STALL_S):
                 response = await self._opened()
                 self._last_write = self._loop.time()
                 await response.write(frames)
+        if response.headers.get("transfer-encoding") == "chunked":
+            self._wire = self._request.transport  # the head has gone out with these frames
 
     async def end(self, frames: bytes) -> None:
         self._stop_timer()
+        self._wire = None
         with self._leaving():
             async with asyncio.timeout(WRITE_STALL_S):
                 response = await self._opened()

@@ -13,6 +13,7 @@ from relayhub.dialects.openai_chat.dialect import COMMENT
 from relayhub.gateway.call import Call
 from relayhub.gateway.counting import Counting
 from relayhub.gateway.lanes import Codecs
+from relayhub.gateway.named import NamedServing
 from relayhub.gateway.pipeline import Pipeline
 from relayhub.gateway.tickets.calls import TicketCalls
 from relayhub.routing.catalog import Catalog
@@ -21,6 +22,7 @@ from relayhub.store.store import Store
 from relayhub.types.call import Dialect
 from relayhub.types.errors import RelayhubError
 from relayhub.web.client_address import Network
+from relayhub.web.media_desk import MediaDesk
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class WebContext:
     pipeline: Pipeline
     counting: Counting
     ticket_calls: TicketCalls
+    named: NamedServing
+    media: MediaDesk
     store: Store
     clock: Clock
     trusted_proxies: tuple[Network, ...] = ()

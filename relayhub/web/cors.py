@@ -33,7 +33,8 @@ def cors(origins: Sequence[str], base_path: str) -> Middleware:
         origin = request.headers.get("origin")
         if origin is None or not ("*" in origins or origin in origins):
             return await handler(request)
-        if manner_of(request.path, request.headers, request.query, base_path) is None:
+        hub_video = request.path.startswith(f"{base_path}/api/video/")
+        if not hub_video and manner_of(request.path, request.headers, request.query, base_path) is None:
             return await handler(request)
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return _preflight(request, origins)

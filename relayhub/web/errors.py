@@ -82,7 +82,8 @@ def render(error: RelayhubError, request_id: str, manner: Manner) -> RenderedErr
 def _plain(request: web.Request, error: RelayhubError, request_id: str) -> web.Response:
     """Outside every mount: seed 000's ``{"success": false, "message": …}``, which is ``/api``'s shape."""
     rendered = openai_errors.render_error(error, request_id, ErrorProfile.RELAY)
-    body = {"success": False, "message": error.message, "code": error.code, "request_id": request_id}
+    param = {} if error.param is None else {"param": error.param}
+    body = {"success": False, "message": error.message, "code": error.code, **param, "request_id": request_id}
     headers = {"x-request-id": request_id, **rendered.headers, **_own_headers(error)}
     return web.Response(
         status=rendered.status, body=orjson.dumps(body), headers={**headers, "content-type": "application/json"}

@@ -93,7 +93,10 @@ async def test_a_name_is_free_again_after_its_key_was_revoked(tmp_path: Path) ->
 
 async def test_an_admission_that_is_left_unsettled_gives_the_hold_back(tmp_path: Path) -> None:
     async with open_books(tmp_path / "b.db") as books:
-        admission, who = Admission(books.store.ledger), Principal(books.issued.key.id, "key", books.account_id)
+        admission, who = (
+            Admission(books.store.ledger, FakeClock()),
+            Principal(books.issued.key.id, "key", books.account_id),
+        )
         async with admission.admit(who, 400, "req_1", ABOUT):
             assert await books.money() == (1000, 0, 400)
         assert await books.money() == (1000, 0, 0)
@@ -101,7 +104,10 @@ async def test_an_admission_that_is_left_unsettled_gives_the_hold_back(tmp_path:
 
 async def test_a_cancelled_caller_cancels_no_settlement(tmp_path: Path) -> None:
     async with open_books(tmp_path / "b.db") as books:
-        admission, who = Admission(books.store.ledger), Principal(books.issued.key.id, "key", books.account_id)
+        admission, who = (
+            Admission(books.store.ledger, FakeClock()),
+            Principal(books.issued.key.id, "key", books.account_id),
+        )
         async with admission.admit(who, 400, "req_1", ABOUT) as reservation:
             settling = asyncio.create_task(reservation.settle(record(cost_nano=150)))
             await asyncio.sleep(0)

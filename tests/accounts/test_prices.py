@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 
 from relayhub.accounts.estimate import estimate_nano
 from relayhub.accounts.pricing import Price
+from relayhub.accounts.tariff import SINCE_EVER, Tariff
+from relayhub.types.discount import percent_to_ppm, ppm_to_percent
+from relayhub.types.media import MediaUsage
 from relayhub.types.money import MAX_NANO, nano_per_unit, units_rounded_up, usd_to_nano
 from relayhub.types.usage import Usage
 
@@ -91,3 +95,102 @@ def test_an_absurd_estimate_stays_within_the_ledger() -> None:
 )
 def test_a_price_is_readable(price: Price, text: str) -> None:
     assert price.describe() == text
+
+
+CENT = 10_000_000
+FEN_RATE = 140_000_000
+"""0.14 USD for one unit of another currency."""
+
+
+@given(counts, counts, prices, prices, prices, st.integers(1, 10**12), st.integers(0, 10**6))
+def test_rate_and_discount_are_exact_and_rounded_once_together(
+    read: int, written: int, inp: int, out: int, call: int, rate: int, discount: int
+) -> None:
+    price = Price(inp, out, call=call, currency="CNY", rate_nano=rate, discount_ppm=discount)
+    foreign = Fraction(read * inp + written * out, MILLION) + call
+    exact = foreign * Fraction(rate, 10**9) * Fraction(10**6 - discount, 10**6)
+    assert 0 <= price.cost_nano(Usage(read, written)) - exact < 1
+
+
+def test_rounding_twice_would_charge_more() -> None:
+    """The negative control of the test above: three times a third of a nano-USD is one, not three."""
+    price = Price(input=1, output=1, call=1, currency="CNY", rate_nano=333_333_333)
+    assert price.cost_nano(Usage(MILLION, MILLION)) == 1
+    assert sum(-(-part * 333_333_333 // 10**9) for part in (1, 1, 1)) == 3
+
+
+def test_media_have_rate_and_discount_too() -> None:
+    price = Price(audio_second=CENT, call=CENT, currency="CNY", rate_nano=FEN_RATE, discount_ppm=500_000)
+    assert price.media_nano(MediaUsage(audio_ms=3000)) == 4 * CENT * 14 // 100 // 2
+
+
+def test_all_of_it_off_costs_nothing_and_none_of_it_changes_nothing() -> None:
+    price, usage = Price(150_000_000, 600_000_000, call=1), Usage(1001, 77)
+    assert price.discounted(1_000_000).cost_nano(usage) == 0
+    assert price.discounted(0) is price
+    assert price.discounted(100).cost_nano(usage) < price.cost_nano(usage)
+
+
+def test_an_estimate_has_the_discount_of_the_charge() -> None:
+    price = Price(10 * MILLION, call=10).discounted(250_000)
+    assert (
+        estimate_nano(price, body_bytes=300, bytes_per_token=3, output_cap=None, choices=1) == (1000 + 10) * 3 // 4 + 1
+    )
+
+
+def test_what_the_upstream_charges_has_no_discount_and_its_own_currency() -> None:
+    upstream = Price(input=100 * MILLION, currency="CNY", rate_nano=FEN_RATE)
+    price = replace(Price(input=50 * MILLION), upstream=upstream).discounted(500_000)
+    usage = Usage(input_tokens=1000)
+    assert (price.cost_nano(usage), price.upstream_nano(usage)) == (25_000, 14_000)
+    assert price.upstream_nano(None) == 0
+    assert Price(input=1).upstream_nano(usage) is None
+    assert price.upstream_media_nano(MediaUsage(input_tokens=1000)) == 14_000
+
+
+@pytest.mark.parametrize(
+    ("price", "text"),
+    [
+        (Price(2 * 10**9, currency="CNY", rate_nano=FEN_RATE), "input 2 CNY/1M tokens, 1 CNY = 0.14 USD"),
+        (Price(10**9).discounted(125_000), "input 1 USD/1M tokens, less 12.5%"),
+        (Price().discounted(125_000), "free"),
+    ],
+)
+def test_rate_and_discount_are_part_of_the_formula(price: Price, text: str) -> None:
+    assert price.describe() == text
+
+
+def test_the_price_in_force_is_the_last_that_has_begun() -> None:
+    tariff = Tariff.of([(200.0, Price(3)), (SINCE_EVER, Price(1)), (100.0, Price(2))])
+    assert [tariff.at(now) for now in (0.0, 99.9, 100.0, 199.9, 200.0, 1e12)] == [
+        Price(1),
+        Price(1),
+        Price(2),
+        Price(2),
+        Price(3),
+        Price(3),
+    ]
+    assert Tariff.of([(100.0, Price(2))]).at(99.9) is None
+
+
+def test_the_upstreams_prices_have_dates_of_their_own() -> None:
+    tariff = Tariff.of([(100.0, Price(1))]).beside(Tariff.of([(50.0, Price(7)), (150.0, Price(8))]))
+    assert [tariff.at(now) for now in (60.0, 100.0, 150.0)] == [
+        None,
+        Price(1, upstream=Price(7)),
+        Price(1, upstream=Price(8)),
+    ]
+    plain = Tariff.of([(100.0, Price(1))])
+    assert plain.beside(Tariff.of([])) is plain
+
+
+@pytest.mark.parametrize(("text", "ppm"), [("0", 0), ("12.5", 125_000), ("0.0001", 1), ("100", 1_000_000)])
+def test_discounts_are_read_exactly(text: str, ppm: int) -> None:
+    assert percent_to_ppm(text) == ppm
+    assert ppm_to_percent(ppm) == text
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "100.1", "NaN", "0.00001", "12,5"])
+def test_what_is_no_discount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        percent_to_ppm(text)

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 
 from relayhub.config import Config, effective, example_text
 from relayhub.config.schema import ConfigFile
-from tests.config.support import TYPES, AcmeSettings, valid
+from tests.config.support import AcmeSettings, valid
 
 ROOT = Path(__file__).parents[2]
-SWITCHED_OFF = re.compile(r"^(\s*)#(?=[\w.*/-]+:)", re.MULTILINE)
+SWITCHED_OFF = re.compile(r"^(\s*)#(?=[\w.*/-]+:|- \{)", re.MULTILINE)
 VARIABLES = {name: f"value-of-{name}" for name in re.findall(r"\$\{(\w+)\}", example_text()) if name != "VAR"}
 
 
@@ -44,7 +44,7 @@ def test_the_example_is_valid_once_its_variables_are_set(tmp_path: Path) -> None
     config = valid(tmp_path, text, VARIABLES)
 
     assert list(config.providers) == ["openai", "deepseek", "kimi", "qwen", "claude", "gemini", "local", "demo"]
-    assert config.disabled == ("glm",)
+    assert config.disabled == ("glm", "kling", "seedance", "happyhorse", "tts")
     assert config.store.path == tmp_path / "relayhub.db"
 
 
@@ -52,13 +52,25 @@ def test_the_example_is_valid_with_everything_switched_on(tmp_path: Path) -> Non
     config = whole_example(tmp_path)
 
     assert config.server.tls is not None
-    assert [model.name for model in config.providers["local"].models] == ["local/*", "rerank-by-call", "extra"]
+    names = [model.name for model in config.providers["local"].models]
+    assert names == ["local/*", "local-video", "local-image", "local-voice", "rerank-by-call", "extra"]
 
 
 def test_settings_that_are_switched_off_show_their_defaults(tmp_path: Path) -> None:
     """Where a commented setting is not an example of a value, switching it on changes nothing."""
     shown, plain = effective(whole_example(tmp_path)), effective(valid(tmp_path, ""))
-    examples = {"tls", "trusted_proxies", "base_path", "public_url", "unix_socket", "dirs", "allow", "path", "upload_dir"}
+    examples = {
+        "tls",
+        "trusted_proxies",
+        "base_path",
+        "public_url",
+        "unix_socket",
+        "dirs",
+        "allow",
+        "path",
+        "upload_dir",
+    }
+    examples |= {"max_in_flight", "max_clients"}
 
     for section in ("server", "store", "quota", "logging", "plugins"):
         on, default = shown[section], plain[section]
@@ -73,8 +85,9 @@ def fields_of(annotation: object, path: tuple[str, ...] = ()) -> Iterator[tuple[
     """The paths of all settings; ``*`` for a name that the person chooses."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         for name, field in annotation.model_fields.items():
-            yield (*path, name)
-            yield from fields_of(field.annotation, (*path, name))
+            key = field.alias or name
+            yield (*path, key)
+            yield from fields_of(field.annotation, (*path, key))
         return
     arguments = get_args(annotation)
     inner = (*path, "*") if getattr(annotation, "__origin__", None) is dict else path
@@ -85,6 +98,8 @@ def fields_of(annotation: object, path: tuple[str, ...] = ()) -> Iterator[tuple[
 def appears(value: object, path: tuple[str, ...]) -> bool:
     if not path:
         return True
+    if isinstance(value, list):
+        return any(appears(item, path) for item in value)
     if not isinstance(value, dict):
         return False
     keys = list(value) if path[0] == "*" else [path[0]]
@@ -96,10 +111,13 @@ def test_every_setting_of_the_schema_appears_in_the_example() -> None:
     example = yaml.safe_load(text)
     common = {
         ("providers", "*", "model_defaults", name)
-        for name in ("free", "public", "operations", "max_output_tokens", "image_form")
+        for name in ("free", "public", "operations", "max_output_tokens", "image_form", "priority", "weight")
     }
-    prices = {path for path in fields_of(ConfigFile) if path[:4] == ("providers", "*", "model_defaults", "price")}
-    wanted = set(fields_of(ConfigFile)) - common - prices
+    prices = {path for path in fields_of(ConfigFile) if path[:3] == ("providers", "*", "model_defaults") and path[4:]}
+    costs = {path for path in fields_of(ConfigFile) if "cost" in path[:-1]} | {
+        ("providers", "*", "model_defaults", name) for name in ("price", "cost")
+    }
+    wanted = set(fields_of(ConfigFile)) - common - prices - costs
 
     assert len(wanted) > 60
     assert {path for path in wanted if not appears(example, path)} == set()
@@ -121,5 +139,6 @@ def test_prices_are_marked_as_made_up_and_comments_are_short() -> None:
 
 def test_the_example_needs_no_more_types_than_are_built_in() -> None:
     example = yaml.safe_load(example_text())
+    built_in = {folder.name.removeprefix("relayhub_") for folder in (ROOT / "plugins").iterdir()}
 
-    assert {entry.get("type", name) for name, entry in example["providers"].items()} <= set(TYPES)
+    assert {entry.get("type", name) for name, entry in example["providers"].items()} <= built_in

@@ -93,3 +93,18 @@ def test_custom_tools_of_responses_change_their_shape() -> None:
     inner = {"name": "raw", "format": {"type": "grammar", "grammar": grammar}}
     assert body["tools"] == [{"type": "custom", "custom": inner}]
     assert body["tool_choice"] == {"type": "custom", "custom": {"name": "raw"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "name"),
+    [
+        (None, "application/pdf", "file.pdf"),
+        (None, None, "file.pdf"),
+        (None, "text/plain", "file.plain"),
+        ("a", None, "a"),
+    ],
+)
+def test_file_data_always_has_a_name(given: str | None, kind: str | None, name: str) -> None:
+    part = FilePart(Media(data="AA==", media_type=kind), given)
+    body, _ = encoded(GEMINI, Message(Role.USER, (part,)))
+    assert body["messages"][0]["content"][0]["file"]["filename"] == name

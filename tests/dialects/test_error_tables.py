@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from relayhub.dialects.anthropic_messages import errors as anthropic_errors
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_chat.errors import (
     OPENAI_RULES,
@@ -30,6 +31,7 @@ STATUSES: dict[ErrorKind, tuple[int, int]] = {
     ErrorKind.METHOD_NOT_ALLOWED: (405, 405),
     ErrorKind.REQUEST_TIMEOUT: (408, 408),
     ErrorKind.CONFLICT: (409, 409),
+    ErrorKind.GONE: (410, 410),
     ErrorKind.BODY_TOO_LARGE: (413, 413),
     ErrorKind.UNSUPPORTED_MEDIA: (415, 415),
     ErrorKind.UNPROCESSABLE: (422, 422),
@@ -120,6 +122,7 @@ RETRY: dict[ErrorKind, str | None] = {
     ErrorKind.METHOD_NOT_ALLOWED: None,
     ErrorKind.REQUEST_TIMEOUT: "true",
     ErrorKind.CONFLICT: "true",
+    ErrorKind.GONE: None,
     ErrorKind.BODY_TOO_LARGE: None,
     ErrorKind.UNSUPPORTED_MEDIA: None,
     ErrorKind.UNPROCESSABLE: None,
@@ -218,3 +221,24 @@ def test_a_long_message_is_cut() -> None:
     error.message = "é" * 10_000
     shown = read(render_error(error, "r", ErrorProfile.RELAY))
     assert len(shown["error"]["message"]) == len(shown["message"]) == limits.MAX_ERROR_TEXT
+
+
+@pytest.mark.parametrize("theirs", ["INVALID_ARGUMENT", "NOT_FOUND", "not_found_error", "request_too_large"])
+def test_another_vendors_type_is_not_shown(theirs: str) -> None:
+    error = make(ErrorKind.UPSTREAM_REJECTED, status=404, type=theirs)
+    assert read(render_error(error, "r", ErrorProfile.OPENAI))["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("theirs", ["INVALID_ARGUMENT", "invalid_request_error", "not_found_error", "their_type", None])
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (400, "invalid_request_error"),
+        (404, "not_found_error"),
+        (413, "request_too_large"),
+        (401, "invalid_request_error"),
+    ],
+)
+def test_clients_of_messages_are_told_in_their_own_words(status: int, word: str, theirs: str | None) -> None:
+    error = make(ErrorKind.UPSTREAM_REJECTED, status=status, type=theirs)
+    assert read(anthropic_errors.render_error(error, "r"))["error"]["type"] == word

@@ -29,6 +29,7 @@ TABLE: dict[ErrorKind, tuple[int, str]] = {
     ErrorKind.METHOD_NOT_ALLOWED: (405, "UNIMPLEMENTED"),
     ErrorKind.REQUEST_TIMEOUT: (408, "DEADLINE_EXCEEDED"),
     ErrorKind.CONFLICT: (409, "ABORTED"),
+    ErrorKind.GONE: (410, "NOT_FOUND"),
     ErrorKind.BODY_TOO_LARGE: (413, "INVALID_ARGUMENT"),
     ErrorKind.UNSUPPORTED_MEDIA: (415, "INVALID_ARGUMENT"),
     ErrorKind.UNPROCESSABLE: (422, "INVALID_ARGUMENT"),

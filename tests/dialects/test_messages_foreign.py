@@ -254,3 +254,21 @@ def test_files_and_texts() -> None:
     assert [block["source"]["type"] for block in body["messages"][0]["content"]] == ["text", "base64", "url"]
     assert body["messages"][0]["content"][0]["title"] == "a.txt"
     assert dropped == ("detail",)
+
+
+def test_a_thought_that_comes_back_in_pieces_is_whole_again_under_its_signature() -> None:
+    signer = "anthropic.messages"
+    last = ReasoningPart("tools.", "S", signer=signer, extras={"openai.responses": {"item": {"id": "rs_1"}}})
+    turn = assistant(ReasoningPart("I need "), ReasoningPart("both "), last, CALLS.parts[2])
+    body, _ = encoded(user(), turn, RESULTS[0], reasoning=Reasoning("low"))
+    thinking, call = body["messages"][1]["content"]
+    assert thinking == {"type": "thinking", "thinking": "I need both tools.", "signature": "S"}
+    assert call["type"] == "tool_use"
+
+
+def test_a_thought_that_nobody_signed_belongs_to_no_later_one() -> None:
+    signed = ReasoningPart("mine", "S", signer="anthropic.messages")
+    turn = assistant(ReasoningPart("whose?"), TextPart("so"), signed, CALLS.parts[2])
+    body, _ = encoded(user(), turn, RESULTS[0], reasoning=Reasoning("low"))
+    text, thinking, _ = body["messages"][1]["content"]
+    assert (text["text"], thinking["thinking"]) == ("so", "mine")

@@ -237,3 +237,17 @@ def test_only_the_name_changes_in_the_byte_lane() -> None:
     tap = CODEC.native_stream(view(rename_to="public"))
     assert tap.feed(b"event: ping\ndata: {}\n\n") == b"event: ping\ndata: {}\n\n"
     assert tap.feed(event) == event.replace(b'"up"', b'"public"')
+
+
+@pytest.mark.parametrize("pieces", [(), ("",), ("{", "}")])
+def test_a_call_without_arguments_has_an_empty_object_of_them(pieces: tuple[str, ...]) -> None:
+    block = {"type": "tool_use", "id": "c", "name": "ping", "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+    body = sse(
+        {"type": "message_start", "message": MESSAGE},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
+        {"type": "content_block_stop", "index": 0},
+    )
+    events = CODEC.stream_decoder().feed(body)
+    assert "".join(event.arguments for event in events if isinstance(event, ToolCallDelta)) == "{}"

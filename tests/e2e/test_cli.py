@@ -233,6 +233,7 @@ def test_a_database_of_a_newer_relayhub_is_refused_in_one_line(home: Path, env: 
     assert "Traceback" not in output
 
 
+@pytest.mark.timeout(180)
 def test_every_command_speaks_json(home: Path, env: dict[str, str]) -> None:
     (home / "relayhub.yaml").write_text(CONFIG)
     commands = (

@@ -20,8 +20,9 @@ providers:
     models: {demo-chat: {price: {call: "0.01"}}}
 """
 
-# The first transaction of a server cleans up after dead ones; the second is the call's hold, the third its settlement.
-HOLD, SETTLEMENT = 2, 3
+# The first transaction of a server cleans up after dead ones, the second says that it lives; the third is the call's hold,
+# the fourth its settlement.
+HOLD, SETTLEMENT = 3, 4
 POINTS = [
     (f"{step}:{nth}", charged)
     for nth in (HOLD, SETTLEMENT)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.media_hub import Hub, media_hub
 from tests.support.server import Server, running
 
 SAMPLES = Path(__file__).parent.parent / "fixtures" / "seeds"
@@ -38,6 +39,12 @@ PDF = base64.b64encode(b"%PDF-1.7\nsample").decode()
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("seeds"), CONFIG) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with media_hub(tmp_path_factory.mktemp("media")) as hub:
+        yield hub
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +162,142 @@ def test_node_samples(seeds: Server, seed_key: str, tmp_path: Path, name: str) -
     node = shutil.which("node")
     assert node is not None
     assert run(node, str(script), cwd=tmp_path).strip()
+
+
+# --- media --------------------------------------------------------------------------------------------------------------
+
+DESCRIBED = {"<图片描述>": "A fox", "<视频描述>": "A fox runs", "<视频编辑提示词>": "Make it snow"}
+LINK = "https://example.com/a.png"
+VIDEO_MODELS = {"demo": "demo-video", "kling": "kling-v3-omni"}
+IMAGE_MODELS = {"demo": "demo-image", "kling": "kling-v2-1"}
+
+every_platform = pytest.mark.parametrize("platform", ["demo", "kling"])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, str]:
+    """The files that the samples send."""
+    for number in (1, 2):
+        (tmp_path / f"example{number}.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes([number]) * 64)
+    return {"/path/to": str(tmp_path)}
+
+
+@pytest.fixture(scope="module")
+def finished(media: Hub) -> dict[str, str]:
+    """A finished video of each platform."""
+    with media.client() as client:
+        answers = {
+            platform: client.post(f"/{platform}/v1/videos", json={"model": model, "prompt": "A fox"})
+            for platform, model in VIDEO_MODELS.items()
+        }
+    ids = {platform: str(answer.json()["id"]) for platform, answer in answers.items()}
+    assert {media.ended(id_)["state"] for id_ in ids.values()} == {"succeeded"}
+    return ids
+
+
+def ask(media: Hub, name: str, **placeholders: str) -> Any:
+    return curl(name, media.server, media.key, **placeholders)
+
+
+def of_platform(media: Hub, name: str, platform: str, model: str, **placeholders: str) -> Any:
+    given = {"{platform}": platform, "<平台模型>": model, **DESCRIBED, **placeholders}
+    return ask(media, name, **given)
+
+
+@pytest.mark.curl
+def test_a_video_is_submitted_asked_for_and_had(media: Hub) -> None:
+    submitted = ask(media, "000_curl_submit.sh")
+    assert submitted.keys() == {"success", "data"}
+    job_id = submitted["data"]["jobId"]
+    assert media.ended(job_id)["user_identifier"] == "u1"
+    told = ask(media, "000_curl_status.sh", job_abc123=job_id)
+    assert (told["success"], told["data"]["status"], told["data"]["progress"]) == (True, "succeeded", 100)
+    assert media.open_link(told["data"]["resultUrl"]).headers["content-type"] == "video/mp4"
+
+
+@pytest.mark.curl
+def test_an_image_by_a_retired_name(media: Hub) -> None:
+    (image,) = ask(media, "000_curl_image.sh")["data"]
+    assert media.open_link(image["url"]).headers["content-type"] == "image/png"
+
+
+@pytest.mark.curl
+@pytest.mark.parametrize("kind", ["t2v", "i2v", "r2v", "edit"])
+def test_a_happyhorse_video(media: Hub, kind: str) -> None:
+    created = ask(media, f"003_curl_video_{kind}.sh")
+    assert (created["status"], created["id"]) == ("queued", created["task_id"])
+    assert media.ended(created["id"])["state"] == "succeeded"
+    told = ask(media, "003_curl_video_get.sh", **{"<task_id>": created["id"]})
+    assert (told["status"], told["progress"], told["error"]) == ("completed", 100, None)
+    assert media.open_link(told["metadata"]["url"]).headers["content-type"] == "video/mp4"
+
+
+@pytest.mark.curl
+def test_a_seedance_video(media: Hub) -> None:
+    created = ask(media, "003_curl_generation.sh")
+    assert created == {"id": created["id"], "task_id": created["id"], "status": "queued"}
+    assert media.ended(created["id"])["state"] == "succeeded"
+    told = ask(media, "003_curl_generation_get.sh", **{"<task_id>": created["id"]})["data"]
+    assert (told["status"], told["progress"]) == ("SUCCESS", "100%")
+    assert media.open_link(told["result_url"]).headers["content-type"] == "video/mp4"
+
+
+@pytest.mark.curl
+def test_speech_is_saved_as_a_file(media: Hub, tmp_path: Path) -> None:
+    run("sh", "-c", sample("003_curl_speech.sh", media.server, media.key), cwd=tmp_path)
+    assert (tmp_path / "speech.wav").read_bytes().startswith(b"RIFF")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "head"), [("speech", "speech.wav", b"RIFF"), ("image", "output.png", b"\x89PNG")]
+)
+def test_python_samples_of_media(media: Hub, tmp_path: Path, name: str, file: str, head: bytes) -> None:
+    run(sys.executable, "-c", sample(f"003_{name}.py", media.server, media.key), cwd=tmp_path)
+    assert (tmp_path / file).read_bytes().startswith(head)
+
+
+@pytest.mark.curl
+@every_platform
+@pytest.mark.parametrize("name", ["images_1", "images_2", "edits_1", "edits_2"])
+def test_platform_images(media: Hub, pictures: dict[str, str], platform: str, name: str) -> None:
+    given = {"<图片URL或者base64>": PNG, **pictures}
+    answer = of_platform(media, f"004_curl_{name}.sh", platform, IMAGE_MODELS[platform], **given)
+    assert answer["data"][0]["b64_json"].startswith("data:image/png;base64,")
+
+
+@pytest.mark.curl
+@every_platform
+@pytest.mark.parametrize("name", ["images_3", "edits_3"])
+def test_platform_images_that_come_later(media: Hub, platform: str, name: str) -> None:
+    given = {"<图片URL或者base64>": PNG}
+    answer = of_platform(media, f"004_curl_{name}.sh", platform, IMAGE_MODELS[platform], **given)
+    assert (answer["object"], answer["status"]) == ("image", "queued")
+    assert media.ended(answer["id"])["state"] == "succeeded"
+
+
+@pytest.mark.curl
+@every_platform
+@pytest.mark.parametrize("name", ["videos_1", "videos_2"])
+@pytest.mark.parametrize("reference", [LINK, PNG])
+def test_platform_videos(media: Hub, pictures: dict[str, str], platform: str, name: str, reference: str) -> None:
+    given = {"<输入参考的URL或者base64>": reference, **pictures}
+    answer = of_platform(media, f"004_curl_{name}.sh", platform, VIDEO_MODELS[platform], **given)
+    assert (answer["object"], answer["status"], answer["model"]) == ("video", "queued", VIDEO_MODELS[platform])
+
+
+@pytest.mark.curl
+@every_platform
+def test_a_platform_video_is_remixed(
+    media: Hub, finished: dict[str, str], pictures: dict[str, str], platform: str
+) -> None:
+    given = {"{task_id}": finished[platform], **pictures}
+    answer = of_platform(media, "004_curl_remix_2.sh", platform, VIDEO_MODELS[platform], **given)
+    assert (answer["object"], answer["remixed_from_video_id"]) == ("video", finished[platform])
+
+
+@pytest.mark.curl
+@every_platform
+def test_the_remix_line_that_lacks_a_comma_is_told_so(media: Hub, finished: dict[str, str], platform: str) -> None:
+    given = {"{task_id}": finished[platform], "<输入参考的URL或者base64>": LINK}
+    answer = of_platform(media, "004_curl_remix_1.sh", platform, VIDEO_MODELS[platform], **given)
+    assert (answer["error"]["type"], answer["error"]["code"]) == ("invalid_request_error", "invalid_json")

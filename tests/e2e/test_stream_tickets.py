@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support import browser
 from tests.support.browser import Browser, browsing
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.server import Server, running
@@ -442,8 +441,6 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield running_browser
 
 
-needs_chromium = pytest.mark.skipif(not browser.present(), reason="needs chromium and chromedriver")
-
 FOLLOW = """
 const [endpoint, key, body] = args;
 const made = await fetch(endpoint, {method: 'POST', body: JSON.stringify(body),
@@ -473,7 +470,7 @@ def followed(chromium: Browser, endpoint: str, key: str, body: object) -> dict[s
     return seen
 
 
-@needs_chromium
+@pytest.mark.chromium
 def test_a_plain_event_source_of_another_origin_reads_it_and_stops(
     server: Server, key: str, page: str, chromium: Browser
 ) -> None:
@@ -486,14 +483,14 @@ def test_a_plain_event_source_of_another_origin_reads_it_and_stops(
     assert seen["opens"] == 1, "the end is answered with 204, on which it stops"
 
 
-@needs_chromium
+@pytest.mark.chromium
 def test_a_plain_event_source_of_our_own_origin_reads_it(server: Server, key: str, chromium: Browser) -> None:
     chromium.open(f"{server.url}/livez")
     seen = followed(chromium, PATH, key, HELLO)
     assert (seen["last"], seen["text"]) == ("[DONE]", whole_text(server, key, HELLO))
 
 
-@needs_chromium
+@pytest.mark.chromium
 def test_a_plain_event_source_survives_lost_connections(server: Server, key: str, page: str, chromium: Browser) -> None:
     before = len(usage_rows(server, "demo-slow"))
     chromium.open(page)
@@ -507,7 +504,7 @@ def test_a_plain_event_source_survives_lost_connections(server: Server, key: str
     assert len(usage_rows(server, "demo-slow")) == before + 2
 
 
-@needs_chromium
+@pytest.mark.chromium
 def test_another_page_cannot_open_it(server: Server, key: str, page: str, chromium: Browser) -> None:
     url = url_of(make(server, key, origin=ORIGIN))
     chromium.open(page)

@@ -194,6 +194,19 @@ def test_a_stream_that_does_not_end_well_ends_with_an_error_event(
     assert int(str(row["cost_nano"])) > 0, "what was delivered is charged"
 
 
+@pytest.mark.parametrize(("counted", "measured", "output"), [(1, 0, 134), (90, 1, 90)])
+def test_an_early_count_is_no_measure_of_what_was_written_after_it(
+    hub: Server, key: str, upstream: ThreadedUpstream, counted: int, measured: int, output: int
+) -> None:
+    """Some upstreams count from the first event on; what a broken stream said last may be its first count."""
+    model = f"counts-{counted}"
+    frames = usage_chunk("m", 30, counted) + chunk("m", content="abcd" * 100)
+    upstream.answers[model] = answer_then_close(chunked(frames, end=False))
+    chat(hub, key, model, stream=True)
+    row = hub.last_usage(model)
+    assert (row["measured"], row["input_tokens"], row["output_tokens"]) == (measured, 30, output)
+
+
 BEFORE_THE_FIRST_EVENT = {
     "connection lost": (answer_then_close(b""), 502),
     "no head": (hang, 504),

@@ -322,4 +322,7 @@ def test_every_model_costs_something() -> None:
     for name, model in DEMO_MODELS.items():
         price = model["price"]
         assert isinstance(price, dict)
-        assert any(float(str(amount)) > 0 for amount in price.values()), name
+        amounts = [
+            tier for value in price.values() for tier in (value.values() if isinstance(value, dict) else [value])
+        ]
+        assert any(float(str(amount)) > 0 for amount in amounts), name

@@ -1,15 +1,10 @@
 """Volcengine's own SDK against the stand-in for Ark: what it takes for Ark is what the plugin is tested with.
 
-The SDK is not among this project's dependencies. Where it is wanted::
-
-    pip install volcengine-ark-runtime  # what volcengine-python-sdk[ark] runs on
-
-into the environment that runs the tests; nothing else is to be set up.
+The SDK is not among this project's dependencies: ``scripts/vendor-sdks`` puts it beside them.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,9 +14,7 @@ from relayhub.testing import FakeClock, Fate, Fault, JobStep
 from relayhub_seedance.simulator import ArkSimulator
 
 pytestmark = [
-    pytest.mark.skipif(
-        importlib.util.find_spec("volcenginesdkarkruntime") is None, reason="needs volcengine-ark-runtime"
-    ),
+    pytest.mark.vendor_sdks,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]

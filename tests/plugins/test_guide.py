@@ -64,7 +64,7 @@ from relayhub.plugins.host import PluginHost
 host = PluginHost.load()
 print([(plugin.name, plugin.version, plugin.source.value) for plugin in host.plugins][-1], sorted(host.provider_types))
 """
-    types = "['claude', 'demo', 'echo', 'gemini', 'openai']"
+    types = "['claude', 'demo', 'echo', 'gemini', 'happyhorse', 'kling', 'openai', 'seedance', 'tts']"
     assert python("-c", look, folder=home) == f"('echo', '1.0.0', 'entry point') {types}\n"
 
 

@@ -27,7 +27,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 """
 
-BUILT_INS = ["claude", "demo", "gemini", "openai"]
+BUILT_INS = ["claude", "demo", "gemini", "happyhorse", "kling", "openai", "seedance", "tts"]
 
 
 def provider(name: str, **fields: object) -> str:

@@ -10,7 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from relayhub.accounts.code_text import hash_code
+from relayhub.accounts.codes import issue_codes
 from relayhub.accounts.issuing import IssuedKey, issue_key
+from relayhub.store.audit import SYSTEM
+from relayhub.store.codes import NewBatch
 from relayhub.store.intents import NewHold
 from relayhub.store.store import Store
 from relayhub.testing import FakeClock
@@ -22,6 +26,7 @@ amounts = st.integers(0, 400)
 
 class Books(RuleBasedStateMachine):
     holds = Bundle("holds")
+    codes = Bundle("codes")
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,6 +35,7 @@ class Books(RuleBasedStateMachine):
         self.total = 0
         self.used = 0
         self.open: dict[str, int] = {}
+        self.redeemed: set[str] = set()
         self.calls = 0
 
     def run(self, work):  # type: ignore[no-untyped-def]
@@ -57,6 +63,26 @@ class Books(RuleBasedStateMachine):
     def grant(self, amount: int) -> None:
         self.run(self.store.ledger.grant(self.account, amount, actor="t", reason="r"))
         self.total += amount
+
+    @rule(target=codes, value=st.integers(1, 500))
+    def issue(self, value: int) -> tuple[str, int]:
+        new = NewBatch("b", "B", value, 1, None)
+        return self.run(issue_codes(self.store.codes, new, 1, SYSTEM)).codes[0], value
+
+    @rule(code=codes)
+    def redeem(self, code: tuple[str, int]) -> None:
+        text, value = code
+        redeeming = self.store.ledger.redeem(hash_code(text), self.account, key_id=self.key.key.id, by=SYSTEM)
+        try:
+            done = self.run(redeeming)
+        except ClientError:
+            assert self.revoked or text in self.redeemed
+            return
+        assert not self.revoked
+        assert text not in self.redeemed
+        assert done.added_nano == value
+        self.redeemed.add(text)
+        self.total += value
 
     @rule(target=holds, amount=amounts)
     def hold(self, amount: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,13 +17,14 @@ class RawUpstream:
     or by the peer."""
 
     port: int = 0
+    scheme: str = "http"
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
@@ -34,10 +36,10 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def raw_upstream(*answers: bytes | Script) -> AsyncIterator[RawUpstream]:
+async def raw_upstream(*answers: bytes | Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawUpstream]:
     """Each request gets the next answer (the last one repeats): bytes to send as they are, or a script that takes over
     the connection."""
-    upstream = RawUpstream()
+    upstream = RawUpstream(scheme="https" if tls else "http")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream.connections += 1
@@ -57,7 +59,7 @@ async def raw_upstream(*answers: bytes | Script) -> AsyncIterator[RawUpstream]:
             writer.close()
             upstream.closed.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
         yield upstream

@@ -75,12 +75,12 @@ class Server:
             error.close()
             return False
 
-    def wait_until(self, condition: Callable[[], bool], *, within_s: float) -> None:
+    def wait_until(self, condition: Callable[[], bool], *, within_s: float, every_s: float = 0.02) -> None:
         """Bounded waiting for something that another process will notice by itself."""
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, f"it did not come about within {within_s} s"
-            time.sleep(0.02)
+            time.sleep(every_s)
 
     def kill(self) -> None:
         self.process.kill()

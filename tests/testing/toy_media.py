@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -137,12 +137,19 @@ class ToyJobs(Toy):
         return JobUpdate(state, failure=failure)
 
     def find(
-        self, model: str, request: MediaRequest, reference: str, since: float, until: float
+        self,
+        model: str,
+        request: MediaRequest,
+        reference: str,
+        since: float,
+        until: float,
+        owned: Collection[str] = (),
     ) -> Steps[UpstreamJob | Found]:
         value = read((yield self.ask("GET", f"/jobs?ref={reference}")))
         ids = value.get("ids")
         if not isinstance(ids, list):
             raise upstream_broke("it is not a listing")
+        ids = [id_ for id_ in ids if id_ not in owned]
         if len(ids) == 1:
             return UpstreamJob(ids[0])
         return Found.UNSURE if ids or not value.get("complete") else Found.NO

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from relayhub.sdk.transport import Transport
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, HttpReply, HttpRequest, SpoolSlice
 from relayhub.upstream.body import read_whole
-from relayhub.upstream.client import HttpTransport, NetworkOptions
+from relayhub.upstream.client import HttpTransport
+from relayhub.upstream.lean.transport import LeanTransport
+from relayhub.upstream.options import NetworkOptions
 from relayhub.upstream.payload import PIECE
 from tests.support.raw_upstream import answer_then_close, http, raw_upstream
 
@@ -47,14 +50,14 @@ def spool(tmp_path: Path) -> Iterator[Counting]:
     spool.close()
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[HttpTransport]:
-    transport = HttpTransport(NetworkOptions(), "relayhub/test")
+@pytest.fixture(params=[LeanTransport, HttpTransport])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    transport: Transport = request.param(NetworkOptions(), "relayhub/test")
     yield transport
     await transport.close()
 
 
-async def post(transport: HttpTransport, url: str, body: Body) -> HttpReply:
+async def post(transport: Transport, url: str, body: Body) -> HttpReply:
     request = HttpRequest("POST", url, {"content-type": "multipart/form-data; boundary=b"}, body)
     async with transport.send(request, QUICK) as reply:
         return await read_whole(reply)
@@ -64,7 +67,7 @@ def around(spool: Counting, put: bytes) -> Body:
     return (SpoolSlice(spool, 0, 1000), put, SpoolSlice(spool, 1010, len(CONTENT)))
 
 
-async def test_pieces_arrive_as_one_body_of_known_length(transport: HttpTransport, spool: Counting) -> None:
+async def test_pieces_arrive_as_one_body_of_known_length(transport: Transport, spool: Counting) -> None:
     async with raw_upstream(http(b"{}")) as upstream:
         reply = await post(transport, upstream.url, around(spool, b"new"))
     expected = CONTENT[:1000] + b"new" + CONTENT[1010:]
@@ -77,14 +80,14 @@ async def test_pieces_arrive_as_one_body_of_known_length(transport: HttpTranspor
     assert f"content-length: {len(expected)}".encode() in head.lower()
 
 
-async def test_what_is_on_disk_is_read_piece_by_piece(transport: HttpTransport, spool: Counting) -> None:
+async def test_what_is_on_disk_is_read_piece_by_piece(transport: Transport, spool: Counting) -> None:
     async with raw_upstream(http(b"{}")) as upstream:
         await post(transport, upstream.url, (SpoolSlice(spool, 0, len(CONTENT)),))
     assert sum(spool.reads) == len(CONTENT)
     assert max(spool.reads) <= PIECE
 
 
-async def test_a_body_can_be_sent_again(transport: HttpTransport, spool: Counting) -> None:
+async def test_a_body_can_be_sent_again(transport: Transport, spool: Counting) -> None:
     body = around(spool, b"again")
     async with raw_upstream(http(b"{}", status="503 Busy"), http(b"{}")) as upstream:
         assert (await post(transport, upstream.url, body)).status == 503
@@ -93,7 +96,7 @@ async def test_a_body_can_be_sent_again(transport: HttpTransport, spool: Countin
     assert first == second
 
 
-async def test_the_loop_goes_on_while_a_slow_disk_is_read(transport: HttpTransport, tmp_path: Path) -> None:
+async def test_the_loop_goes_on_while_a_slow_disk_is_read(transport: Transport, tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     ticked = asyncio.Event()
 
@@ -109,7 +112,7 @@ async def test_the_loop_goes_on_while_a_slow_disk_is_read(transport: HttpTranspo
     assert upstream.requests[0].endswith(b"x" * 10)
 
 
-async def test_a_large_body_is_never_held_whole(transport: HttpTransport, tmp_path: Path) -> None:
+async def test_a_large_body_is_never_held_whole(transport: Transport, tmp_path: Path) -> None:
     size = 48 << 20
     path = tmp_path / "large"
     with path.open("wb") as file:
@@ -139,14 +142,14 @@ async def test_a_large_body_is_never_held_whole(transport: HttpTransport, tmp_pa
     assert peak < 8 << 20, f"{peak} bytes held of {size}"
 
 
-async def test_an_upstream_that_hangs_up_while_it_is_sent_to(transport: HttpTransport, spool: Counting) -> None:
+async def test_an_upstream_that_hangs_up_while_it_is_sent_to(transport: Transport, spool: Counting) -> None:
     async with raw_upstream(answer_then_close(b"")) as upstream:
         with pytest.raises(UpstreamError) as caught:
             await post(transport, upstream.url, (SpoolSlice(spool, 0, len(CONTENT)),))
     assert (caught.value.code, caught.value.delivered) == ("upstream_disconnected", True)
 
 
-async def test_a_disk_that_cannot_be_read_is_no_answer(transport: HttpTransport) -> None:
+async def test_a_disk_that_cannot_be_read_is_no_answer(transport: Transport) -> None:
     class Broken:
         def read_at(self, start: int, size: int) -> bytes:
             raise OSError("disk on fire")

@@ -39,6 +39,7 @@ STATUSES: dict[ErrorKind, dict[str, int]] = {
     ErrorKind.METHOD_NOT_ALLOWED: {"": 405},
     ErrorKind.REQUEST_TIMEOUT: {"": 408},
     ErrorKind.CONFLICT: {"": 409},
+    ErrorKind.GONE: {"": 410},
     ErrorKind.BODY_TOO_LARGE: {"": 413},
     ErrorKind.UNSUPPORTED_MEDIA: {"": 415},
     ErrorKind.UNPROCESSABLE: {"": 422},

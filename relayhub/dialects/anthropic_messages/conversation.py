@@ -6,16 +6,20 @@ after it, before anything else; texts are never empty; a call's arguments are an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from relayhub.dialects.anthropic_messages.blocks import encode_thinking, parse_arguments
+from relayhub.dialects.anthropic_messages.names import NAME
 from relayhub.dialects.anthropic_messages.sources import translate_file, translate_image
 from relayhub.dialects.anthropic_messages.target import AnthropicTarget
 from relayhub.dialects.fields import invalid_value
 from relayhub.dialects.foreign import Dropped, not_expressible
+from relayhub.dialects.openai_chat.places import message_path
 from relayhub.dialects.tool_ids import to_plain
 from relayhub.types.chat import (
     AudioPart,
+    ChatRequest,
     FilePart,
     ImagePart,
     Message,
@@ -34,15 +38,16 @@ from relayhub.types.json import Json, JsonObject
 _SYSTEM_ROLES = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
 
-def translate_messages(messages: Sequence[Message], target: AnthropicTarget, dropped: Dropped) -> JsonObject:
+def translate_messages(request: ChatRequest, target: AnthropicTarget, dropped: Dropped) -> JsonObject:
     """``system`` and ``messages``. Raises ``ClientError`` for what cannot be said."""
+    messages = request.messages
     leading = 0
     while leading < len(messages) and messages[leading].role in _SYSTEM_ROLES:
         leading += 1
-    system = [text for index in range(leading) if (text := _system_text(messages[index], f"messages[{index}]"))]
+    system = [text for index in range(leading) if (text := _system_text(messages[index], message_path(request, index)))]
     turns = _Turns(target, dropped)
     for index in range(leading, len(messages)):
-        turns.add(messages[index], f"messages[{index}]")
+        turns.add(messages[index], message_path(request, index))
     out: JsonObject = {"system": "\n\n".join(system)} if system else {}
     return {**out, "messages": turns.close()}
 
@@ -113,7 +118,7 @@ class _Turns:
         if not self._assistant:
             self._close_user(path)
         self._assistant_path = path
-        for index, part in enumerate(message.parts):
+        for index, part in _whole_thoughts(message.parts):
             block = self._assistant_block(part, f"{path}.content[{index}]")
             if block is not None:
                 self._assistant.append(block)
@@ -121,7 +126,7 @@ class _Turns:
     def _assistant_block(self, part: Part, path: str) -> JsonObject | None:
         match part:
             case ReasoningPart():
-                return encode_thinking(part)
+                return encode_thinking(replace(part, extras={}))
             case TextPart(text) | RefusalPart(text):
                 return _text(text) if text.strip() else None
             case ToolCallPart(custom=False):
@@ -236,3 +241,19 @@ def _kind(part: Part) -> str:
             return "audio"
         case _:
             return type(part).__name__
+
+
+def _whole_thoughts(parts: Sequence[Part]) -> Iterator[tuple[int, Part]]:
+    """Parts with their indices. A signature covers all of a thought, which a client may give back in the pieces it was
+    streamed in: unsigned ones, and the signature with the last."""
+    text = ""
+    for index, part in enumerate(parts):
+        match part:
+            case ReasoningPart(signature=None, redacted=None, signer=None):
+                text += part.text
+                continue
+            case ReasoningPart() if part.signer == NAME and part.signature:
+                yield index, replace(part, text=text + part.text)
+            case _:
+                yield index, part
+        text = ""

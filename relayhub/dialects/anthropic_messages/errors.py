@@ -8,7 +8,7 @@ from types import MappingProxyType
 import orjson
 
 from relayhub.dialects.anthropic_messages.stream_encoder import frame
-from relayhub.dialects.error_rules import RenderedError, Retry, Rule, headers_of, own_type, status_of
+from relayhub.dialects.error_rules import RenderedError, Retry, Rule, headers_of, status_of
 from relayhub.dialects.redact import shown
 from relayhub.types.errors import ErrorKind, RelayhubError
 from relayhub.types.json import JsonObject
@@ -24,6 +24,7 @@ RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
         ErrorKind.METHOD_NOT_ALLOWED: Rule(405, "invalid_request_error"),
         ErrorKind.REQUEST_TIMEOUT: Rule(408, "timeout_error", Retry.UNLESS_DELIVERED),
         ErrorKind.CONFLICT: Rule(409, "conflict_error", Retry.UNLESS_DELIVERED),
+        ErrorKind.GONE: Rule(410, "not_found_error"),
         ErrorKind.BODY_TOO_LARGE: Rule(413, "request_too_large"),
         ErrorKind.UNSUPPORTED_MEDIA: Rule(415, "invalid_request_error"),
         ErrorKind.UNPROCESSABLE: Rule(422, "invalid_request_error"),
@@ -40,6 +41,10 @@ RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
 )
 
 
+_BY_STATUS: Mapping[int, str] = MappingProxyType({404: "not_found_error", 413: "request_too_large"})
+"""For an upstream's refusals, which keep their status."""
+
+
 def render_error(error: RelayhubError, request_id: str) -> RenderedError:
     """The answer to an error before anything else was sent."""
     rule = RULES[error.kind]
@@ -50,13 +55,21 @@ def render_error(error: RelayhubError, request_id: str) -> RenderedError:
 def error_body(error: RelayhubError, request_id: str) -> JsonObject:
     """For an answer and for a stream alike. ``code`` and ``param`` are the hub's own."""
     inner: JsonObject = {
-        "type": own_type(error) or RULES[error.kind].type,
+        "type": _type_of(error),
         "message": shown(error.message),
         "code": error.code,
     }
     if error.param is not None:
         inner["param"] = error.param
     return {"type": "error", "error": inner, "request_id": request_id}
+
+
+def _type_of(error: RelayhubError) -> str:
+    """Always one of this dialect's own words, whichever upstream refused the request in its own."""
+    rule = RULES[error.kind]
+    if error.kind is not ErrorKind.UPSTREAM_REJECTED:
+        return rule.type
+    return _BY_STATUS.get(status_of(error, rule), rule.type)
 
 
 def encode_error_event(error: RelayhubError, request_id: str) -> bytes:

@@ -130,7 +130,7 @@ def _blocks(choice: Choice, *, own: bool) -> Iterator[JsonObject]:
             case ReasoningPart():
                 yield from _thinking(part)
             case ToolCallPart():
-                yield from _call(part, choice.finish)
+                yield from _call(part, choice.finish, own=own)
             case OpaquePart(dialect, _, value) if dialect == NAME:
                 yield value
             case _:
@@ -145,10 +145,11 @@ def _thinking(part: ReasoningPart) -> Iterator[JsonObject]:
         yield {"type": "redacted_thinking", "data": reasoning_data(part.redacted, part.signer)}
 
 
-def _call(part: ToolCallPart, finish: FinishReason) -> Iterator[JsonObject]:
+def _call(part: ToolCallPart, finish: FinishReason, *, own: bool) -> Iterator[JsonObject]:
     given: Json = arguments_object(part.arguments)
     if given is not None:
-        yield {"type": "tool_use", "id": to_plain(part.id), "name": part.name, "input": given, **part.extras}
+        extras = part.extras if own else {}
+        yield {"type": "tool_use", "id": to_plain(part.id), "name": part.name, "input": given, **extras}
     elif finish not in (FinishReason.LENGTH, FinishReason.CONTENT_FILTER):
         # Where the answer was cut, a call without its end is left out: nobody could run it.
         raise upstream_broke("a tool call's arguments are not a JSON object")

@@ -45,6 +45,8 @@ class MessagesStreamDecoder(EventDecoder):
         self._identity = ""
         self._calls: dict[int, int] = {}
         """Content block → tool call, each by its index."""
+        self._silent: set[int] = set()
+        """Content blocks of calls whose arguments have not begun."""
         self._usage: JsonObject = {}
         self._stop: tuple[Json, Json] | None = None
         """Reason and sequence, as they came."""
@@ -59,6 +61,8 @@ class MessagesStreamDecoder(EventDecoder):
                 yield from self._block(integer(value.get("index"), -1), nested(value, "content_block"))
             case "content_block_delta":
                 yield from self._delta(integer(value.get("index"), -1), nested(value, "delta"))
+            case "content_block_stop":
+                yield from self._no_arguments(integer(value.get("index"), -1))
             case "message_delta":
                 yield from self._note_end(nested(value, "delta"), value.get("usage"))
             case "message_stop":
@@ -108,6 +112,14 @@ class MessagesStreamDecoder(EventDecoder):
         yield ToolCallStarted(0, number, call_id, string(block.get("name")))
         if given := block.get("input"):
             yield ToolCallDelta(0, number, orjson.dumps(given).decode())
+        else:
+            self._silent.add(index)
+
+    def _no_arguments(self, index: int) -> Iterator[ChatEvent]:
+        """A call without arguments has no pieces here; elsewhere they are an empty object."""
+        if index in self._silent:
+            self._silent.remove(index)
+            yield ToolCallDelta(0, self._calls[index], "{}")
 
     def _delta(self, index: int, delta: JsonObject) -> Iterator[ChatEvent]:
         match delta.get("type"):
@@ -118,6 +130,7 @@ class MessagesStreamDecoder(EventDecoder):
                 yield from _thinking(string(delta.get("thinking")), delta.get("signature"))
             case "input_json_delta" if index in self._calls:
                 if text := string(delta.get("partial_json")):
+                    self._silent.discard(index)
                     yield ToolCallDelta(0, self._calls[index], text)
             case _:
                 yield ExtraDelta(0, NAME, {"delta": delta})

@@ -10,6 +10,7 @@ from relayhub.dialects.anthropic_messages.thinking import Plan, plan_thinking
 from relayhub.dialects.anthropic_messages.tools import translate_format, translate_tools
 from relayhub.dialects.codec import EncodedRequest
 from relayhub.dialects.foreign import Dropped, not_expressible, note_extras
+from relayhub.dialects.openai_chat.places import word
 from relayhub.types.chat import ChatRequest, Sampling
 from relayhub.types.json import JsonObject
 
@@ -20,20 +21,23 @@ LEAST_TOP_P = 0.95
 _SPELLINGS = frozenset({"stop", "stream", "n", "max_tokens", "max_completion_tokens", "refusal"})
 """Extras by which a dialect remembers how something was spelled that the request's own fields say as well."""
 
+_UNIMPORTANT = frozenset({"type", "store"})
+"""Extras that say nothing which an upstream of this dialect would need: what is kept afterwards."""
+
 
 def encode_foreign_request(request: ChatRequest, *, model: str, target: AnthropicTarget) -> EncodedRequest:
     """Raises ``ClientError`` for what this dialect cannot say."""
     dropped = Dropped()
     _refuse(request)
-    note_extras(request, dropped, _SPELLINGS)
+    note_extras(request, dropped, _SPELLINGS | _UNIMPORTANT)
     plan = plan_thinking(request, target, dropped)
     body: JsonObject = {
         "model": model,
         "max_tokens": plan.max_tokens,
-        **translate_messages(request.messages, target, dropped),
+        **translate_messages(request, target, dropped),
         **translate_tools(request),
         **_config(request, plan, dropped),
-        **_sampling(request.sampling, target, plan, dropped),
+        **_sampling(request, target, plan, dropped),
     }
     if plan.thinking is not None:
         body["thinking"] = plan.thinking
@@ -47,9 +51,11 @@ def encode_foreign_request(request: ChatRequest, *, model: str, target: Anthropi
 def _refuse(request: ChatRequest) -> None:
     sampling = request.sampling
     if request.choices != 1:
-        raise not_expressible("n")
-    if sampling.logprobs or sampling.top_logprobs is not None:
-        raise not_expressible("logprobs")
+        raise not_expressible(word(request, "n"))
+    if sampling.logprobs:
+        raise not_expressible(word(request, "logprobs"))
+    if sampling.top_logprobs:
+        raise not_expressible(word(request, "top_logprobs"))
 
 
 def _config(request: ChatRequest, plan: Plan, dropped: Dropped) -> JsonObject:
@@ -60,13 +66,14 @@ def _config(request: ChatRequest, plan: Plan, dropped: Dropped) -> JsonObject:
     return {"output_config": config} if config else {}
 
 
-def _sampling(sampling: Sampling, target: AnthropicTarget, plan: Plan, dropped: Dropped) -> JsonObject:
+def _sampling(request: ChatRequest, target: AnthropicTarget, plan: Plan, dropped: Dropped) -> JsonObject:
+    sampling = request.sampling
     dropped.note_if("seed", None if sampling.seed is None else str(sampling.seed))
     dropped.note_if("presence_penalty", sampling.presence_penalty or None)
     dropped.note_if("frequency_penalty", sampling.frequency_penalty or None)
     dropped.note_if("logit_bias", sampling.logit_bias)
     out: JsonObject = {}
-    if stop := _stop(sampling):
+    if stop := _stop(request):
         out["stop_sequences"] = list(stop)
     if not target.takes_sampling or plan.on:
         return {**out, **_sampling_beside_thinking(sampling, target, dropped)}
@@ -84,11 +91,11 @@ def _sampling(sampling: Sampling, target: AnthropicTarget, plan: Plan, dropped: 
     return out
 
 
-def _stop(sampling: Sampling) -> list[str]:
-    stop = [text for text in sampling.stop or () if text]
+def _stop(request: ChatRequest) -> list[str]:
+    stop = [text for text in request.sampling.stop or () if text]
     for text in stop:
         if not text.strip():
-            raise not_expressible("stop", "a sequence of white space only")
+            raise not_expressible(word(request, "stop"), "a sequence of white space only")
     return stop
 
 

@@ -27,6 +27,7 @@ RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
         ErrorKind.METHOD_NOT_ALLOWED: Rule(405, "UNIMPLEMENTED"),
         ErrorKind.REQUEST_TIMEOUT: Rule(408, "DEADLINE_EXCEEDED", Retry.UNLESS_DELIVERED),
         ErrorKind.CONFLICT: Rule(409, "ABORTED", Retry.UNLESS_DELIVERED),
+        ErrorKind.GONE: Rule(410, "NOT_FOUND"),
         ErrorKind.BODY_TOO_LARGE: Rule(413, "INVALID_ARGUMENT"),
         ErrorKind.UNSUPPORTED_MEDIA: Rule(415, "INVALID_ARGUMENT"),
         ErrorKind.UNPROCESSABLE: Rule(422, "INVALID_ARGUMENT"),

@@ -33,8 +33,8 @@ _SEEDS = range(-(1 << 31), 1 << 31)
 _SPELLINGS = frozenset({"stop", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "refusal"})
 """Extras by which a dialect remembers how something was spelled that the request's own fields say as well."""
 
-_UNIMPORTANT = frozenset({"type", "store", "include", "truncation", "text"})
-"""Extras that say nothing which an upstream of this dialect would need: what is kept or shown afterwards."""
+_UNIMPORTANT = frozenset({"type", "store"})
+"""Extras that say nothing which an upstream of this dialect would need: what is kept afterwards."""
 
 
 def encode_foreign_request(request: ChatRequest, *, target: GeminiTarget) -> EncodedRequest:

@@ -34,6 +34,7 @@ OPENAI_RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
         ErrorKind.METHOD_NOT_ALLOWED: Rule(405, "invalid_request_error"),
         ErrorKind.REQUEST_TIMEOUT: Rule(408, "invalid_request_error", Retry.UNLESS_DELIVERED),
         ErrorKind.CONFLICT: Rule(409, "invalid_request_error", Retry.UNLESS_DELIVERED),
+        ErrorKind.GONE: Rule(410, "invalid_request_error"),
         ErrorKind.BODY_TOO_LARGE: Rule(413, "invalid_request_error"),
         ErrorKind.UNSUPPORTED_MEDIA: Rule(415, "invalid_request_error"),
         ErrorKind.UNPROCESSABLE: Rule(422, "invalid_request_error"),
@@ -65,6 +66,10 @@ RULES: Mapping[ErrorProfile, Mapping[ErrorKind, Rule]] = MappingProxyType(
 )
 
 
+_OTHER_VENDORS = frozenset({"not_found_error", "request_too_large"})
+"""For what here is an invalid request with a status of its own."""
+
+
 def render_error(error: RelayhubError, request_id: str, profile: ErrorProfile) -> RenderedError:
     """The answer to an error before anything else was sent."""
     rule = RULES[profile][error.kind]
@@ -79,12 +84,18 @@ def error_body(error: RelayhubError, request_id: str, profile: ErrorProfile = Er
     return {
         "error": {
             "message": shown(error.message),
-            "type": own_type(error) or RULES[profile][error.kind].type,
+            "type": _type_of(error) or RULES[profile][error.kind].type,
             "param": error.param,
             "code": error.code,
             "request_id": request_id,
         }
     }
+
+
+def _type_of(error: RelayhubError) -> str | None:
+    """The upstream's word, unless it is one of another vendor's: OpenAI-compatible services have many of their own."""
+    own = own_type(error)
+    return None if own is None or own.isupper() or own in _OTHER_VENDORS else own
 
 
 def encode_error_event(error: RelayhubError, request_id: str) -> bytes:

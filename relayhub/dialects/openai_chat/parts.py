@@ -121,4 +121,7 @@ def _encode_file(part: FilePart, path: str, extras: Extras, *, own: bool) -> Jso
         inner["file_data"] = _link(media, path, "a file")
     if part.filename is not None:
         inner["filename"] = part.filename
+    elif media.data is not None and not own:
+        # The API refuses file data without a name, which also tells it the type.
+        inner["filename"] = "file." + (media.media_type or "application/pdf").rpartition("/")[2]
     return {"type": "file", **extras, "file": {**inner, **nested(extras, "file")}}

@@ -16,6 +16,9 @@ _WORDS = {
     (Dialect.GEMINI_GENERATE.value, "stop"): "stopSequences",
     (Dialect.GEMINI_GENERATE.value, "n"): "candidateCount",
     (Dialect.GEMINI_GENERATE.value, "top_k"): "topK",
+    (Dialect.GEMINI_GENERATE.value, "logprobs"): "responseLogprobs",
+    (Dialect.GEMINI_GENERATE.value, "top_logprobs"): "logprobs",
+    (Dialect.OPENAI_RESPONSES.value, "logprobs"): "include",
     (Dialect.GEMINI_GENERATE.value, "presence_penalty"): "presencePenalty",
     (Dialect.GEMINI_GENERATE.value, "frequency_penalty"): "frequencyPenalty",
 }

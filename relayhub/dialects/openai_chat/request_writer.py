@@ -23,9 +23,9 @@ SHARED = ("service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache
 
 _RESPONSES = Dialect.OPENAI_RESPONSES.value
 _OPENAI = frozenset({NAME, _RESPONSES})
-_UNIMPORTANT = ("type", "store", "include", "truncation", "text")
+_UNIMPORTANT = ("type", "store")
 """Extras of other dialects that say nothing which an upstream of this one would need: how a thing is spelled, what is kept
-or shown afterwards. (What ``text`` and ``include`` ask of the answer stands in the request's own fields.)"""
+afterwards."""
 
 
 def encode_request(request: ChatRequest, *, model: str) -> EncodedRequest:
@@ -55,7 +55,9 @@ def _check(request: ChatRequest) -> None:
 
 
 def _note(request: ChatRequest, dropped: Dropped) -> None:
-    note_extras(request, dropped, (request.dialect, *_UNIMPORTANT, *_shared(request)))
+    shared = _shared(request)
+    text = {"text"} if "verbosity" in shared else set()
+    note_extras(request, dropped, (request.dialect, *_UNIMPORTANT, *shared, *text))
     dropped.note_if(word(request, "top_k"), request.sampling.top_k)
     if request.dialect != _RESPONSES:
         dropped.note_if(word(request, "metadata"), request.metadata)
@@ -91,7 +93,8 @@ def _sampling(sampling: Sampling, spelled: JsonObject, *, own: bool) -> JsonObje
         "frequency_penalty": sampling.frequency_penalty,
         "logit_bias": sampling.logit_bias,
         "logprobs": sampling.logprobs,
-        "top_logprobs": sampling.top_logprobs,
+        # Elsewhere it may stand alone, and then nothing is shown; here it would be refused.
+        "top_logprobs": sampling.top_logprobs if own or sampling.logprobs else None,
     }
     if sampling.stop is not None and not isinstance(spelled.get("stop"), str):
         values["stop"] = list(sampling.stop)

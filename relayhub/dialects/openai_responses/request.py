@@ -14,6 +14,8 @@ from relayhub.types.json import Json, JsonObject
 
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
+NO_TRUNCATION = "disabled"
+"""What every upstream does: it refuses what is too long."""
 _SERVED_INCLUDES = frozenset({ENCRYPTED, LOGPROBS})
 """What the hub itself gives when it is asked for in ``include``."""
 
@@ -30,6 +32,8 @@ def decode_request(body: bytes) -> ChatRequest:
     include = _include(fields, kept)
     reasoning = _reasoning(fields, kept)
     output_format = _text(fields, kept)
+    if fields.peek("truncation") == NO_TRUNCATION:
+        kept["truncation"] = fields.take("truncation")
     return ChatRequest(
         dialect=NAME,
         model=envelope.model,

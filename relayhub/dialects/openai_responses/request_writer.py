@@ -14,7 +14,7 @@ from relayhub.dialects.openai_responses.kept import NAME, kept, said_only
 from relayhub.dialects.openai_responses.request import ENCRYPTED, LOGPROBS
 from relayhub.dialects.openai_responses.tools import encode_choice, encode_format, encode_tools
 from relayhub.types.call import Dialect
-from relayhub.types.chat import ChatRequest
+from relayhub.types.chat import ChatRequest, Reasoning
 from relayhub.types.json import Json, JsonObject
 
 SHARED = ("service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
@@ -40,7 +40,7 @@ def own_body(request: ChatRequest, *, model: str, dropped: Dropped) -> JsonObjec
     mine = kept(request.extras)
     body: JsonObject = {"model": model, **encode_input(request, dropped), **_common(request, own=True)}
     body.update(said_only(request.extras))
-    body.update({key: mine[key] for key in ("stream", "include") if key in mine})
+    body.update({key: mine[key] for key in ("stream", "include", "truncation") if key in mine})
     for key, values in (("reasoning", _reasoning(request, own=True)), ("text", _text(request, own=True))):
         rest = _inner_rest(request, key)
         if values or rest is not None:
@@ -128,9 +128,16 @@ def _reasoning(request: ChatRequest, *, own: bool) -> JsonObject:
         return {}
     effort = request.reasoning.effort if own else effort_of(request.reasoning)
     out: JsonObject = {} if effort is None else {"effort": effort}
-    if request.reasoning.include and not own:
+    if not own and _shows(request.reasoning, request.dialect):
         out["summary"] = "auto"
     return out
+
+
+def _shows(wish: Reasoning, dialect: str) -> bool:
+    """Whoever turns thinking on in the words of Messages is shown it unless the client says otherwise."""
+    if wish.include is None:
+        return bool(wish.enabled) and dialect == Dialect.ANTHROPIC_MESSAGES.value
+    return wish.include
 
 
 def _text(request: ChatRequest, *, own: bool) -> JsonObject:

@@ -66,6 +66,10 @@ class LiveTicket:
     async def reply(self, body: bytes, content_type: str) -> None:
         raise AssertionError("the answer to a ticket is always streamed")
 
+    def push(self, frames: bytes) -> bool:
+        """Never: what the store does not take must come to light here."""
+        return False
+
     async def write(self, frames: bytes) -> None:
         """Raises ``HubError`` if the store takes no more: it cannot write, the answer is too long, or the ticket was ended
         by another process."""

@@ -16,6 +16,7 @@ from relayhub.web.body import defer_expectation
 from relayhub.web.context import CONTEXT
 from relayhub.web.ingress.serving import Asked, authenticate, platform_of, read, refuse_while_draining, serve
 from relayhub.web.mounts import OPENAI_MOUNTS
+from relayhub.web.once import form_digest, once_of
 from relayhub.web.upload import receive_form
 
 
@@ -51,7 +52,8 @@ class AudioEndpoint:
         async with receive_form(request, audio.WANTED, context.server) as upload:
             envelope = audio.read_envelope(upload.form)
             headers = {"content-type": upload.content_type}
-            asked = Asked(self.operation, Dialect.OPENAI_AUDIO, upload.body, envelope, headers)
+            digest = None if once_of(request) is None else await form_digest(request, upload)
+            asked = Asked(self.operation, Dialect.OPENAI_AUDIO, upload.body, envelope, headers, digest)
             return await serve(request, principal, asked)
 
 

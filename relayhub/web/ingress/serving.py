@@ -9,16 +9,22 @@ from aiohttp import web
 
 from relayhub.dialects.codec import Envelope
 from relayhub.gateway.call import Call, ClientLeft
+from relayhub.gateway.named import Replay
+from relayhub.store.named_calls import CallName
 from relayhub.types.call import Dialect, Operation, Principal
-from relayhub.types.errors import ErrorKind, HubError, RelayhubError
+from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError
 from relayhub.types.http import Body
 from relayhub.web.body import read_body
 from relayhub.web.client_address import client_address
-from relayhub.web.client_stream import ClientStream
+from relayhub.web.client_stream import DROPPED, ClientStream
 from relayhub.web.context import CONTEXT, REQUEST_ID, WebContext
 from relayhub.web.credentials import credential_of, missing_credential
+from relayhub.web.once import digest_of, once_of
 
 DRAIN_RETRY_AFTER_S = 5.0
+
+REPLAYED = "x-relayhub-first-request"
+"""Of an answer from before: the id of the request that it was made for."""
 
 CLIENT_LEFT_STATUS = 499
 """nginx's word for it; nobody is there to read it."""
@@ -26,22 +32,38 @@ CLIENT_LEFT_STATUS = 499
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that an ingress has understood. ``headers``: the client's that belong to the dialect."""
+    """A request that an ingress has understood. ``headers``: the client's that belong to the dialect. ``digest``: of a body
+    that is not bytes, where the client gave the request a name."""
 
     operation: Operation
     dialect: Dialect
     body: Body
     envelope: Envelope
     headers: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 def authenticate(request: web.Request) -> Principal:
-    """The principal of the request's key, from the in-memory snapshot. Raises ``ClientError``."""
+    """The principal of the request's key, from the in-memory snapshot. Raises ``ClientError``, also where the key is not for
+    this client's address."""
     context = request.app[CONTEXT]
     credential = credential_of(request)
     if credential is None:
         raise missing_credential()
-    return context.keyring.authenticate(credential, context.clock.now())
+    principal = context.keyring.authenticate(credential, context.clock.now())
+    if principal.networks is not None:
+        address = client_address(request, context.trusted_proxies)
+        if not principal.may_call_from(address):
+            raise _wrong_address(address)
+    return principal
+
+
+def _wrong_address(address: str) -> ClientError:
+    return ClientError(
+        ErrorKind.KEY_BLOCKED,
+        f"This API key may not be used from the address {address or 'of a local socket'}.",
+        code="address_not_allowed",
+    )
 
 
 def viewer(request: web.Request, *, public: bool) -> Principal | None:
@@ -70,6 +92,7 @@ async def serve(request: web.Request, principal: Principal, asked: Asked) -> web
     context = request.app[CONTEXT]
     refuse_while_draining(context)
     envelope = asked.envelope
+    name = _name_of(request, principal, asked)
     call = Call(
         request[REQUEST_ID],
         principal,
@@ -82,6 +105,9 @@ async def serve(request: web.Request, principal: Principal, asked: Asked) -> web
         platform_of(request),
         asked.headers,
     )
+    replay = None if name is None else await context.named.begin(name, call.id)
+    if replay is not None:
+        return _replayed(request, asked.dialect, replay)
     client = ClientStream(
         request,
         response_headers(request, asked.dialect),
@@ -92,17 +118,40 @@ async def serve(request: web.Request, principal: Principal, asked: Asked) -> web
     )
     async with client:
         try:
-            await _deliver(context, call, client)
+            await _deliver(context, call, name, client)
         except ClientLeft:
             return client.response or web.Response(status=CLIENT_LEFT_STATUS)
     assert client.response is not None
     return client.response
 
 
-async def _deliver(context: WebContext, call: Call, client: ClientStream) -> None:
+def _name_of(request: web.Request, principal: Principal, asked: Asked) -> CallName | None:
+    """What the client calls its request, if it does."""
+    once = once_of(request)
+    if once is None:
+        return None
+    digest = asked.digest
+    if digest is None:
+        assert isinstance(asked.body, bytes)
+        digest = digest_of(request, request.query.get("alt", "").encode(errors="replace"), asked.body)
+    return CallName(principal.key_id, once, digest)
+
+
+def _replayed(request: web.Request, dialect: Dialect, replay: Replay) -> web.Response:
+    answer = replay.answer
+    headers = {**response_headers(request, dialect), "content-type": answer.content_type, REPLAYED: replay.call_id}
+    if answer.dropped:
+        headers[DROPPED] = ", ".join(answer.dropped)
+    return web.Response(body=answer.body, headers=headers)
+
+
+async def _deliver(context: WebContext, call: Call, name: CallName | None, client: ClientStream) -> None:
     """An error after the head was sent can only be the dialect's error event; nothing comes after it."""
     try:
-        await context.pipeline.serve(call, client)
+        if name is None:
+            await context.pipeline.serve(call, client)
+        else:
+            await context.named.serve(call, name, client)
     except RelayhubError as error:
         if client.response is None:
             raise

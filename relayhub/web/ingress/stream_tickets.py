@@ -215,6 +215,7 @@ async def _write(request: web.Request, follower: Follower, client: ClientStream)
             await client.write(prefix + frames)
             prefix = b""
         elif context.draining and follower.elsewhere:
-            return await client.end(prefix)
+            await client.end(prefix)
+            return
     if client.response is not None:
         await client.end(b"")

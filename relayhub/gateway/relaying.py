@@ -1,0 +1,41 @@
+"""A streamed answer on its way to the client, piece by piece and without a task switch while the client keeps up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relayhub.gateway.answers import LaneStream
+from relayhub.gateway.call import Client
+from relayhub.gateway.tally import Tally
+
+
+@dataclass(slots=True)
+class StreamRelay:
+    """The two ends of :func:`relayhub.upstream.body.relay`. ``waiting``: frames that the client has not been given yet."""
+
+    stream: LaneStream
+    client: Client
+    tally: Tally
+    waiting: bytes = b""
+
+    def take(self, data: bytes) -> bool:
+        """Whether more may come at once. Raises what the stream's reader raises."""
+        frames = self.stream.feed(data)
+        if self.waiting:
+            frames = self.waiting + frames
+        if not self.stream.started:
+            self.waiting = frames  # comments are not content: the head waits, and another route may still answer
+            return True
+        self.tally.first_byte()
+        if frames and not self.client.push(frames):
+            self.waiting = frames
+            return False
+        self.waiting = b""
+        return not self.stream.ended
+
+    async def go_on(self) -> bool:
+        """Wait for the client. ``False``: the answer has ended. Raises ``ClientLeft``."""
+        frames, self.waiting = self.waiting, b""
+        if frames:
+            await self.client.write(frames)
+        return not self.stream.ended

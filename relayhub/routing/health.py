@@ -1,0 +1,342 @@
+"""How each route does, from the calls that were made over it: circuits as values, and the table that keeps them.
+
+A circuit is closed while its route works, open while the route rests, and half-open once it has rested: one call, the
+probe, then finds out whether it works again. The success of a call that began before its circuit opened changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from relayhub.dialects.error_rules import UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA
+from relayhub.routing.catalog import Route
+from relayhub.sdk.clock import Clock
+from relayhub.types.errors import ErrorKind, UpstreamError
+
+CREDENTIAL_REST_S = 60.0
+"""A credential that was refused is put right by a person, or by the start of a new billing day."""
+
+MAX_TRACKED = 10_000
+"""Circuits that are kept. A wildcard lets clients name models without end; the ones longest unused are forgotten."""
+
+SMOOTHING = 0.3
+"""What the newest first byte counts in a route's latency."""
+
+_NOT_THEIRS = frozenset({"upload_lost", "upstream_request_invalid"})
+"""Failures on our side of the connection."""
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Cause(StrEnum):
+    """Why a route rests."""
+
+    FAILURES = "failures"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    CREDENTIAL = "credential"
+    QUOTA = "quota"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``failures``: in a row, before a route rests. It rests ``rest_s`` the first time, twice as long each further time,
+    and never longer than ``longest_rest_s``, whatever its upstream says."""
+
+    failures: int = 5
+    rest_s: float = 5.0
+    longest_rest_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failed call says of its route. ``cause`` ``FAILURES``: one failure among others; any other one opens at
+    once. ``wait_s``: as the upstream said it. ``whole_credential``: not of this model alone."""
+
+    cause: Cause
+    wait_s: float | None = None
+    whole_credential: bool = False
+
+
+def verdict_of(error: BaseException) -> Verdict | None:
+    """``None``: it says nothing against the route."""
+    if not isinstance(error, UpstreamError) or error.code in _NOT_THEIRS:
+        return None
+    wait_s = error.retry_after_s or None
+    match error.kind:
+        case ErrorKind.UPSTREAM_REJECTED:
+            return None
+        case ErrorKind.UPSTREAM_RATE_LIMITED:
+            return Verdict(Cause.RATE_LIMITED, wait_s)
+        case ErrorKind.UPSTREAM_OVERLOADED if wait_s is not None:
+            return Verdict(Cause.OVERLOADED, wait_s)
+        case _ if error.code == UPSTREAM_CREDENTIALS:
+            return Verdict(Cause.CREDENTIAL, whole_credential=error.status != 403)  # 403: perhaps of this model only
+        case _ if error.code == UPSTREAM_QUOTA:
+            return Verdict(Cause.QUOTA, whole_credential=True)
+        case _:
+            return Verdict(Cause.FAILURES)
+
+
+# --- circuits -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """``failures``: in a row. ``opened``: times in a row. ``since``, ``until``: monotonic seconds; 0 while closed.
+    ``told``: the upstream itself asked to be left alone. ``probing``: the one call that may find out is under way."""
+
+    failures: int = 0
+    opened: int = 0
+    since: float = 0.0
+    until: float = 0.0
+    told: bool = False
+    cause: Cause | None = None
+    probing: bool = False
+
+    def state(self, now: float) -> State:
+        if not self.until:
+            return State.CLOSED
+        return State.OPEN if now < self.until else State.HALF_OPEN
+
+
+FRESH = Circuit()
+
+
+def after_failure(circuit: Circuit, verdict: Verdict, now: float, terms: Terms, *, probe: bool) -> Circuit:
+    """``probe``: the failed call was the one that a half-open circuit had let through."""
+    state = circuit.state(now)
+    if state is State.OPEN:
+        return _rest_longer(circuit, verdict, now, terms)
+    if state is State.HALF_OPEN and not probe:
+        return circuit
+    failures = circuit.failures + 1
+    if state is State.CLOSED and verdict.cause is Cause.FAILURES and failures < terms.failures:
+        return replace(circuit, failures=failures)
+    rest_s = _rest_s(circuit, verdict, terms)
+    told = verdict.wait_s is not None
+    return Circuit(failures, circuit.opened + 1, now, now + rest_s, told, verdict.cause)
+
+
+def after_first_byte(circuit: Circuit, began: float, terms: Terms) -> Circuit:
+    """It answers a call that ``began`` after it opened: others may come. Until the answer is complete, one failure is
+    enough to open it again."""
+    if not circuit.until or began <= circuit.since:
+        return circuit
+    return Circuit(failures=terms.failures - 1, opened=circuit.opened)
+
+
+def after_success(circuit: Circuit, began: float) -> Circuit:
+    return FRESH if not circuit.until or began > circuit.since else circuit
+
+
+def _rest_s(circuit: Circuit, verdict: Verdict, terms: Terms) -> float:
+    if verdict.wait_s is not None:
+        return min(verdict.wait_s, terms.longest_rest_s)
+    first_s = CREDENTIAL_REST_S if verdict.cause in (Cause.CREDENTIAL, Cause.QUOTA) else terms.rest_s
+    longest: float = min(first_s * 2 ** min(circuit.opened, 16), terms.longest_rest_s)
+    return longest
+
+
+def _rest_longer(circuit: Circuit, verdict: Verdict, now: float, terms: Terms) -> Circuit:
+    """Another call, sent before this one rested, has been told a later time."""
+    if verdict.wait_s is None:
+        return circuit
+    until = now + min(verdict.wait_s, terms.longest_rest_s)
+    return replace(circuit, until=until, told=True, cause=verdict.cause) if until > circuit.until else circuit
+
+
+# --- what a choice sees -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One route at this moment. ``wait_s``: until it has rested. ``busy``: its calls under way. ``full``: its provider
+    takes no more at the moment. ``first_byte_s``: how long its answers take to begin, smoothed."""
+
+    state: State = State.CLOSED
+    wait_s: float = 0.0
+    told: bool = False
+    cause: Cause | None = None
+    probing: bool = False
+    busy: int = 0
+    full: bool = False
+    first_byte_s: float | None = None
+
+    @property
+    def usable(self) -> bool:
+        return not self.full and (self.state is State.CLOSED or (self.state is State.HALF_OPEN and not self.probing))
+
+    @property
+    def last_resort(self) -> bool:
+        """May be tried where nothing better is left: nobody but ourselves has decided that it should rest."""
+        return not self.full and not (self.state is State.OPEN and self.told)
+
+
+Key: TypeAlias = "tuple[str, str | None]"
+"""A credential, and a model of the upstream's; ``None``: the credential as a whole."""
+
+
+@dataclass(slots=True)
+class _Load:
+    busy: int = 0
+    first_byte_s: float | None = None
+
+
+class Health:
+    """The table. Use on one loop."""
+
+    def __init__(self, clock: Clock, terms: Terms | None = None) -> None:
+        self._clock = clock
+        self._terms = terms or Terms()
+        self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
+        self._loads: OrderedDict[Key, _Load] = OrderedDict()
+        self._calls: Counter[str] = Counter()
+        """Under way, by provider."""
+
+    def standing(self, route: Route) -> Standing:
+        now, label = self._clock.monotonic(), route.provider.label
+        load = self._loads.get((label, route.upstream_model))
+        full = self._is_full(route)
+        busy, first_byte_s = (load.busy, load.first_byte_s) if load is not None else (0, None)
+        worst = max(
+            (self._circuits.get((label, route.upstream_model), FRESH), self._circuits.get((label, None), FRESH)),
+            key=lambda circuit: circuit.until,
+        )
+        state = worst.state(now)
+        if state is State.CLOSED:
+            return Standing(busy=busy, full=full, first_byte_s=first_byte_s)
+        wait_s = max(0.0, worst.until - now)
+        return Standing(state, wait_s, worst.told, worst.cause, worst.probing, busy, full, first_byte_s)
+
+    def is_well(self, route: Route) -> bool:
+        """Whether nothing at all speaks against it; the quick question for models with one route."""
+        label, circuits = route.provider.label, self._circuits
+        known = circuits and ((label, route.upstream_model) in circuits or (label, None) in circuits)
+        return not known and not self._is_full(route)
+
+    def busy(self, provider: str) -> int:
+        """Calls under way at a provider, by its configured name."""
+        return self._calls[provider]
+
+    def _is_full(self, route: Route) -> bool:
+        limit = route.provider.max_in_flight
+        return limit is not None and self._calls[route.provider.name] >= limit
+
+    # --- what calls report --------------------------------------------------------------------------------------------
+
+    def begin(self, route: Route) -> bool:
+        """A call sets out. Whether it is a probe."""
+        provider = route.provider
+        self._calls[provider.name] += 1
+        self._load(route).busy += 1
+        now, probe = self._clock.monotonic(), False
+        for key in _keys(route):
+            circuit = self._circuits.get(key, FRESH)
+            if circuit.state(now) is State.HALF_OPEN and not circuit.probing:
+                self._keep(key, replace(circuit, probing=True))
+                probe = True
+        return probe
+
+    def end(self, route: Route) -> None:
+        """It is over, whatever came of it."""
+        provider = route.provider
+        self._calls[provider.name] -= 1
+        if self._calls[provider.name] <= 0:
+            del self._calls[provider.name]
+        load = self._load(route)
+        load.busy = max(0, load.busy - 1)
+
+    def answered(self, route: Route, began: float) -> None:
+        """The first byte has come of a call that ``began`` then (monotonic seconds)."""
+        load, first_byte_s = self._load(route), self._clock.monotonic() - began
+        before = load.first_byte_s
+        load.first_byte_s = first_byte_s if before is None else before + SMOOTHING * (first_byte_s - before)
+        for key, circuit in self._known(route):
+            self._keep(key, after_first_byte(circuit, began, self._terms))
+
+    def succeeded(self, route: Route, began: float) -> None:
+        for key, circuit in self._known(route):
+            self._keep(key, after_success(circuit, began))
+
+    def failed(self, route: Route, verdict: Verdict, *, probe: bool) -> None:
+        label = route.provider.label
+        at: Key = (label, None) if verdict.whole_credential else (label, route.upstream_model)
+        now = self._clock.monotonic()
+        for key in _keys(route):
+            circuit = self._circuits.get(key, FRESH)
+            if key == at:
+                self._keep(key, after_failure(circuit, verdict, now, self._terms, probe=probe))
+            elif probe:
+                self._keep(key, replace(circuit, probing=False))
+
+    def abandoned(self, route: Route, *, probe: bool) -> None:
+        """Nothing was learnt of the route; somebody else may be the probe."""
+        if not probe:
+            return
+        for key, circuit in self._known(route):
+            self._keep(key, replace(circuit, probing=False))
+
+    def rested(self, label: str) -> bool:
+        """Whether something of a credential waits for its probe."""
+        return bool(self._waiting(label))
+
+    def rest_on(self, label: str) -> None:
+        """Found out without a call: it does not work yet."""
+        now = self._clock.monotonic()
+        for key in self._waiting(label):
+            circuit = self._circuits[key]
+            verdict = Verdict(circuit.cause or Cause.FAILURES)
+            self._keep(key, after_failure(circuit, verdict, now, self._terms, probe=True))
+
+    def _waiting(self, label: str) -> list[Key]:
+        now = self._clock.monotonic()
+        return [
+            key
+            for key, circuit in self._circuits.items()
+            if key[0] == label and circuit.state(now) is State.HALF_OPEN and not circuit.probing
+        ]
+
+    def _known(self, route: Route) -> list[tuple[Key, Circuit]]:
+        """The circuits of a route that are not fresh."""
+        if not self._circuits:
+            return []
+        return [(key, circuit) for key in _keys(route) if (circuit := self._circuits.get(key)) is not None]
+
+    # --- bounds -------------------------------------------------------------------------------------------------------
+
+    def _keep(self, key: Key, circuit: Circuit) -> None:
+        if circuit == FRESH:
+            self._circuits.pop(key, None)
+            return
+        self._circuits[key] = circuit
+        self._circuits.move_to_end(key)
+        if len(self._circuits) > MAX_TRACKED:
+            self._circuits.popitem(last=False)
+
+    def _load(self, route: Route) -> _Load:
+        key: Key = (route.provider.label, route.upstream_model)
+        load = self._loads.get(key)
+        if load is None:
+            load = self._loads[key] = _Load()
+            self._forget_idle()
+        return load
+
+    def _forget_idle(self) -> None:
+        """One at most: the longest known that nobody uses, or it moves to the end."""
+        if len(self._loads) > MAX_TRACKED:
+            key, load = self._loads.popitem(last=False)
+            if load.busy:
+                self._loads[key] = load
+
+
+def _keys(route: Route) -> tuple[Key, Key]:
+    label = route.provider.label
+    return (label, route.upstream_model), (label, None)

@@ -1,0 +1,200 @@
+"""One call's way through its routes: in which order, when the next one may be tried, and what is learnt on the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from relayhub.routing.budget import BudgetTerms, RetryBudget
+from relayhub.routing.catalog import Route
+from relayhub.routing.health import Cause, Health, Terms, verdict_of
+from relayhub.routing.selection import Candidate, Choice, Draw, Strategy, choose
+from relayhub.sdk.clock import Clock, SystemClock
+from relayhub.types.call import Operation
+from relayhub.types.errors import ErrorKind, HubError, RelayhubError, UpstreamError
+
+BUSY_RETRY_AFTER_S = 1.0
+"""A provider that is full has room again as soon as one of its calls ends."""
+
+_OF_A_CREDENTIAL = frozenset({Cause.RATE_LIMITED, Cause.CREDENTIAL, Cause.QUOTA})
+"""What another credential of the same provider may not be troubled by."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTerms:
+    """``failovers``: further routes of one call after an upstream was sent its request. ``retry_delivered_chat``: chat
+    that an upstream may have executed, and will bill, may be tried elsewhere all the same."""
+
+    strategy: Strategy = Strategy.WEIGHT
+    failovers: int = 1
+    retry_delivered_chat: bool = False
+    hedge_after_s: float | None = None
+    probe_s: float | None = None
+    retries: BudgetTerms = field(default_factory=BudgetTerms)
+    circuit: Terms = field(default_factory=Terms)
+
+
+class Router:
+    """Chooses among routes. Shared by everything that sends calls, so that all learn from all."""
+
+    def __init__(self, clock: Clock | None = None, terms: RoutingTerms | None = None, draw: Draw | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.terms = terms or RoutingTerms()
+        self.health = Health(self.clock, self.terms.circuit)
+        self.budget = RetryBudget(self.clock, self.terms.retries)
+        self._draw: Draw = draw or random.random
+
+    def choice(self, routes: Sequence[Route], preferred: str | None = None) -> Choice:
+        candidates = [Candidate(route, self.health.standing(route)) for route in routes]
+        return choose(candidates, self.terms.strategy, self._draw, preferred)
+
+    def order(self, routes: Sequence[Route], preferred: str | None = None) -> tuple[Route, ...]:
+        """Those that may be tried now. Raises ``RelayhubError`` with the time to wait if there is none."""
+        if len(routes) == 1 and self.health.is_well(routes[0]):
+            return tuple(routes)
+        choice = self.choice(routes, preferred)
+        if not choice.taken and choice.left:
+            raise none_left(choice)
+        return tuple(one.route for one in choice.taken)
+
+    def hedge_after_s(self, operation: Operation) -> float | None:
+        """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
+        return self.terms.hedge_after_s if operation is Operation.CHAT else None
+
+    def way(self, routes: Sequence[Route], operation: Operation, preferred: str | None = None) -> Way:
+        """Raises as :meth:`order`."""
+        return Way(self, self.order(routes, preferred), operation)
+
+
+class Way:
+    """Iterate over it, :meth:`trying` each route. After a failure ask :meth:`goes_on` before the next."""
+
+    def __init__(self, router: Router, routes: Sequence[Route], operation: Operation) -> None:
+        self._router = router
+        self._waiting = list(routes)
+        self._current: Route | None = None
+        self._failovers = 0
+        self._tried = 0
+        self._repeats = router.terms.retry_delivered_chat and operation is Operation.CHAT
+        self.routes = tuple(routes)
+
+    def __iter__(self) -> Iterator[Route]:
+        while self._waiting:
+            self._current = self._waiting.pop(0)
+            yield self._current
+
+    def trying(self, route: Route) -> Trial:
+        """For ``with``: the attempt."""
+        if not self._tried:
+            self._router.budget.called(route.provider.name)
+        self._tried += 1
+        return Trial(self._router, route)
+
+    def goes_on(self, error: UpstreamError, *, shown: bool) -> bool:
+        """Whether the next route may be tried after this failure; if so, the attempt is paid for from the budget.
+        ``shown``: the client has seen something of the answer."""
+        if shown or not self._may_repeat(error):
+            return False
+        self._rule_out(error)
+        if not self._waiting:
+            return False
+        if not _was_sent(error):
+            return True
+        if self._failovers >= self._router.terms.failovers:
+            return False
+        self._failovers += 1
+        return self._router.budget.take(self._waiting[0].provider.name)
+
+    def beside(self) -> Route | None:
+        """A route to be asked beside the one that has not answered yet; paid for from the budget."""
+        if not self._waiting or not self._router.budget.take(self._waiting[0].provider.name):
+            return None
+        self._failovers += 1
+        return self._waiting.pop(0)
+
+    def _may_repeat(self, error: UpstreamError) -> bool:
+        if not error.delivered:
+            return error.retryable
+        return self._repeats and error.kind is not ErrorKind.UPSTREAM_REJECTED
+
+    def _rule_out(self, error: UpstreamError) -> None:
+        """The same upstream with another credential would fail in the same way, unless it failed for the credential."""
+        verdict, failed = verdict_of(error), self._current
+        if failed is None or (verdict is not None and verdict.cause in _OF_A_CREDENTIAL):
+            return
+        self._waiting = [
+            route
+            for route in self._waiting
+            if (route.provider.name, route.upstream_model) != (failed.provider.name, failed.upstream_model)
+        ]
+
+
+def _was_sent(error: UpstreamError) -> bool:
+    return error.delivered or error.status is not None
+
+
+class Trial:
+    """One attempt over one route; what comes of it is reported when the block is left."""
+
+    __slots__ = ("_answered", "_began", "_probe", "_router", "route")
+
+    def __init__(self, router: Router, route: Route) -> None:
+        self._router = router
+        self.route = route
+        self._answered = False
+        self._probe = False
+        self._began = 0.0
+
+    def __enter__(self) -> Trial:
+        self._began = self._router.clock.monotonic()
+        self._probe = self._router.health.begin(self.route)
+        return self
+
+    def first_byte(self) -> None:
+        """The answer begins."""
+        if not self._answered:
+            self._answered = True
+            self._router.health.answered(self.route, self._began)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        health = self._router.health
+        health.end(self.route)
+        verdict = None if error is None else verdict_of(error)
+        if verdict is not None:
+            health.failed(self.route, verdict, probe=self._probe)
+        elif error is None or _answers(error):
+            health.succeeded(self.route, self._began)
+        else:
+            health.abandoned(self.route, probe=self._probe)
+
+
+def _answers(error: BaseException) -> bool:
+    """A refusal of the content shows that the upstream works."""
+    return isinstance(error, UpstreamError) and error.kind is ErrorKind.UPSTREAM_REJECTED
+
+
+def none_left(choice: Choice) -> RelayhubError:
+    """Every route is full, or its upstream asked to be left alone: when to come back."""
+    full = [one for one in choice.left if one.standing.full]
+    resting = [one for one in choice.left if not one.standing.full]
+    if full or not resting:
+        return HubError(
+            ErrorKind.NO_ROUTE,
+            "Every provider of this model is serving as many calls as it may; try again in a moment.",
+            code="provider_busy",
+            retry_after_s=BUSY_RETRY_AFTER_S,
+        )
+    soonest = min(resting, key=lambda one: one.standing.wait_s)
+    limited = soonest.standing.cause is Cause.RATE_LIMITED
+    return UpstreamError(
+        ErrorKind.UPSTREAM_RATE_LIMITED if limited else ErrorKind.UPSTREAM_OVERLOADED,
+        "Every upstream of this model has asked to be left alone for a while; try again later.",
+        code="upstream_rate_limited" if limited else "upstream_overloaded",
+        retryable=True,
+        delivered=False,
+        retry_after_s=soonest.standing.wait_s,
+    )

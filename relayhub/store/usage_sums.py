@@ -1,0 +1,133 @@
+"""Adding up calls in SQL, single ones and roll-ups alike, so that it does not matter which of them was read.
+
+The ledger says what has been rolled up: each usage row is written together with the ledger row that ends its hold, and ids
+of ledger rows only ever grow. All calls that ended up to :data:`ROLLED` are in the roll-ups, however late they were written;
+no later one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import BigInteger, FromClause, Select, Subquery, Text, case, cast, func, literal, select
+from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
+
+from relayhub.store.intents import LedgerKind
+from relayhub.store.schema import ledger, meta, usage, usage_rollups
+from relayhub.store.usage_histogram import BOUNDS_MS, BUCKETS
+from relayhub.store.usage_levels import DAY_S, Level, Span
+
+ROLLED = "usage_rolled"
+"""In ``meta``: the id of the last ledger row that was looked at."""
+
+RAW_SINCE = "usage_raw_since"
+"""In ``meta``, unix seconds, a midnight: rows of calls that ended before it may be gone."""
+
+MEASURES = (
+    "calls",
+    "errors",
+    "estimated",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "images",
+    "characters",
+    "audio_ms",
+    "video_ms",
+    "cost_nano",
+    "shortfall_nano",
+    "upstream_cost_nano",
+    "duration_ms",
+)
+LATENCIES = tuple(f"latency_{bucket}" for bucket in range(BUCKETS))
+SUMS = (*MEASURES, *LATENCIES)
+"""What is added up, in the order of the columns."""
+
+Sums: TypeAlias = Select[*tuple[Any, ...]]
+
+_MOST_COUNTED = 2**40
+"""Of one thing in one call: an upstream that claims more cannot make a sum overflow."""
+_MOST_NANO = 2**50
+"""The same for money that nobody paid; what was charged is never cut."""
+_ENDS = (LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value)
+_COUNTED = MEASURES[3:8]
+_MEDIA = MEASURES[8:12]
+
+
+def mark(name: str) -> ColumnElement[int]:
+    """0 before it is set."""
+    return func.coalesce(select(meta.c.value).where(meta.c.name == name).scalar_subquery(), 0)
+
+
+def ended(after: ColumnElement[int] | int, up_to: int | None = None) -> Subquery:
+    """Rows of ``usage`` by the ledger rows that ended their holds. The LIMIT keeps conditions on these rows outside, so that
+    the ledger's ids are what they are looked up by."""
+    end = [ledger.c.id > after, ledger.c.kind.in_(_ENDS)]
+    if up_to is not None:
+        end.append(ledger.c.id <= up_to)
+    joined = ledger.join(usage, usage.c.hold_id == ledger.c.hold_id)
+    return select(usage).select_from(joined).where(*end).limit(-1).subquery("ended")
+
+
+def not_rolled() -> Subquery:
+    return ended(mark(ROLLED))
+
+
+def day_of(at: ColumnElement[float]) -> ColumnElement[int]:
+    seconds = cast(at, BigInteger)
+    return seconds - seconds % DAY_S
+
+
+def user_of(rows: FromClause) -> ColumnElement[str]:
+    return func.coalesce(rows.c.user_identifier, literal("", Text))
+
+
+def within(column: ColumnElement[Any], span: Span) -> list[ColumnElement[bool]]:
+    bounds = [] if span.first is None else [column >= span.first]
+    return bounds if span.last is None else [*bounds, column < span.last]
+
+
+def raw_sums(rows: FromClause, by: Sequence[KeyedColumnElement[Any]], where: Sequence[ColumnElement[bool]]) -> Sums:
+    """``rows``: ``usage`` or some of it. ``by``: labelled. Added up by duration first: that is one look at each row, and
+    its buckets become columns afterwards, of which there are few rows left."""
+    bucket = case(
+        *((rows.c.duration_ms <= bound, place) for place, bound in enumerate(BOUNDS_MS)), else_=len(BOUNDS_MS)
+    )
+    found = select(*by, bucket.label("bucket"), *_measures(rows)).where(*where).group_by(*by, bucket).subquery()
+    groups = [found.c[column.key] for column in by]
+    sums = [func.sum(found.c[name]).label(name) for name in MEASURES]
+    buckets = [
+        func.sum(case((found.c.bucket == place, found.c.calls), else_=0)).label(name)
+        for place, name in enumerate(LATENCIES)
+    ]
+    return select(*groups, *sums, *buckets).group_by(*groups)
+
+
+def _measures(rows: FromClause) -> list[ColumnElement[int]]:
+    c = rows.c
+    sums = {
+        "calls": func.count(),
+        "errors": func.sum(case((c.error_code.is_not(None), 1), else_=0)),
+        "estimated": func.sum(case((c.measured, 0), else_=1)),
+        **{name: func.sum(func.min(c[name], _MOST_COUNTED)) for name in _COUNTED},
+        **{name: func.sum(_of_media(c.media, name)) for name in _MEDIA},
+        "cost_nano": func.sum(c.cost_nano),
+        "shortfall_nano": func.sum(func.min(c.shortfall_nano, _MOST_NANO)),
+        "upstream_cost_nano": func.sum(func.min(func.coalesce(c.upstream_cost_nano, 0), _MOST_NANO)),
+        "duration_ms": func.sum(func.min(c.duration_ms, _MOST_COUNTED)),
+    }
+    return [sums[name].label(name) for name in MEASURES]
+
+
+def _of_media(media: ColumnElement[Any], name: str) -> ColumnElement[int]:
+    said = func.json_extract(media, f"$.{name}", type_=BigInteger)
+    return case((media.is_(None), 0), else_=func.min(func.max(func.coalesce(said, 0), 0), _MOST_COUNTED))
+
+
+def rolled_sums(level: Level, span: Span, by: KeyedColumnElement[Any], where: Sequence[ColumnElement[bool]]) -> Sums:
+    c = usage_rollups.c
+    chosen = [c.level == level.name, *within(c.start, span), *where]
+    return select(by, *(func.sum(c[name]).label(name) for name in SUMS)).where(*chosen).group_by(by)

@@ -1,0 +1,176 @@
+"""One socket to an upstream: who is on it, when it must show something, and whether another request may use it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from relayhub.upstream.lean.outgoing import Origin
+
+
+class Exchange(Protocol):
+    """One request and its answer, on a connection that is theirs until one of the two is over."""
+
+    def received(self, data: bytes) -> None: ...
+    def ended(self, error: Exception | None) -> None:
+        """The connection is gone; ``None`` if the upstream closed it in order."""
+        ...
+
+    def overdue(self) -> None:
+        """What :meth:`Connection.expect` was told has not happened in time."""
+        ...
+
+    def writable(self) -> None:
+        """There is room again in the connection's buffer."""
+        ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """``reused``: it has served before. ``idle_until``: loop time at which it is too old to be used again. ``inbox``: what
+    it reads into; many connections can share one, because each read is taken out in the turn of the loop it came in."""
+
+    __slots__ = (
+        "_due",
+        "_exchange",
+        "_inbox",
+        "_loop",
+        "_on_gone",
+        "_paused",
+        "_poll",
+        "_rings_at",
+        "_timer",
+        "congested",
+        "idle_until",
+        "lost",
+        "origin",
+        "reused",
+        "transport",
+    )
+    transport: asyncio.Transport
+
+    def __init__(self, origin: Origin, on_gone: Callable[[Connection], None], inbox: memoryview) -> None:
+        self.origin = origin
+        self._inbox = inbox
+        self.reused = False
+        self.lost = False
+        self.congested = False
+        self.idle_until = 0.0
+        self._on_gone = on_gone
+        self._exchange: Exchange | None = None
+        self._paused = False
+        self._loop = asyncio.get_running_loop()
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+        self._poll: select.poll | None = None
+
+    # What the owner does
+
+    def serve(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def detach(self) -> None:
+        """The exchange is over, and what comes from now on was not asked for."""
+        self._exchange = None
+        self._due = None
+        self.reused = True
+        self.resume()
+
+    def usable(self) -> bool:
+        """Nothing has come on it and it has not ended, as far as this machine knows, be it unread: a request that is
+        written to a connection which the upstream has closed is lost, and may not be repeated."""
+        if self.lost or self.transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLPRI)
+        return not self._poll.poll(0)
+
+    def pause(self) -> None:
+        """Read no more for now: the upstream feels it once the buffers of both systems are full."""
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+
+    def expect(self, due: float | None) -> None:
+        """Something must happen by ``due``, in loop time. One timer serves all waits: it is set again when it was too
+        early, for most waits end long before."""
+        self._due = due
+        if due is not None and due < self._rings_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._rings_at = due
+            self._timer = self._loop.call_at(due, self._ring)
+
+    def drop(self) -> None:
+        """Close at once; whoever is on it knows why. Idempotent."""
+        if not self.lost:
+            self.lost = True
+            self._exchange = None
+            self._stop_timer()
+            self.transport.abort()
+            self._on_gone(self)
+
+    def break_off(self, error: Exception | None) -> None:
+        """Close at once, and tell whoever is on it. Idempotent."""
+        exchange = self._exchange
+        self.drop()
+        if exchange is not None:
+            exchange.ended(error)
+
+    # What the loop does
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are not registered as such
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._exchange is None:
+            self.drop()
+        else:
+            self._exchange.received(bytes(self._inbox[:nbytes]))
+            if nbytes == len(self._inbox) and not self._paused and not self.transport.is_closing():
+                # There is more, and libuv would read on for long. It is the others' turn.
+                self.transport.pause_reading()
+                self._loop.call_soon(self._read_on)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.break_off(error)
+
+    def pause_writing(self) -> None:
+        self.congested = True
+
+    def resume_writing(self) -> None:
+        self.congested = False
+        if self._exchange is not None:
+            self._exchange.writable()
+
+    def _read_on(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._rings_at = math.inf
+        if self._due is None:
+            return
+        if self._due > self._loop.time():
+            self.expect(self._due)
+        elif self._exchange is not None:
+            self._exchange.overdue()
+
+    def _stop_timer(self) -> None:
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,120 @@
+"""New connections: name, socket, TLS, under one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from relayhub.upstream import faults
+from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.outgoing import Origin
+from relayhub.upstream.lean.resolver import Address, Resolver
+
+STAGGER_S = 0.25
+"""An address gets this long before the next one is tried beside it (RFC 8305)."""
+
+
+READ = 64 << 10
+"""Bytes of one read: what a hundred upstreams that send without end may each have of one turn of the loop."""
+
+
+class Dialler:
+    """``ca_file`` is trusted beside the system's authorities. Certificates and names are always checked."""
+
+    def __init__(self, ca_file: Path | None, resolver: Resolver) -> None:
+        self._ca_file = ca_file
+        self._resolver = resolver
+        self._context: ssl.SSLContext | None = None
+        self._inbox = memoryview(bytearray(READ))
+
+    async def dial(self, origin: Origin, until: float, on_gone: Callable[[Connection], None]) -> Connection:
+        """``until``: loop time. Raises ``UpstreamError``, never delivered."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._dial(origin, on_gone)
+        except TimeoutError as error:
+            raise faults.not_reached(
+                f"no connection to {origin.host}:{origin.port} within the connect limit"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise faults.not_reached(f"{origin.host}:{origin.port}: {error!r}") from error
+
+    async def _dial(self, origin: Origin, on_gone: Callable[[Connection], None]) -> Connection:
+        opened = await connect_first(await self._resolver.resolve(origin.host), origin.port)
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(origin, on_gone, self._inbox),
+                sock=opened,
+                ssl=self._tls() if origin.tls else None,
+                server_hostname=origin.host if origin.tls else None,
+            )
+        except BaseException:
+            opened.close()
+            raise
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        """Made when it is first needed: loading the authorities takes tens of milliseconds."""
+        if self._context is None:
+            context = ssl.create_default_context()
+            context.set_alpn_protocols(["http/1.1"])
+            if self._ca_file is not None:
+                context.load_verify_locations(self._ca_file)
+            self._context = context
+        return self._context
+
+
+async def connect_first(addresses: Sequence[Address], port: int) -> socket.socket:
+    """A socket to the first address that answers; a slow one is overtaken by the next. Raises ``OSError``."""
+    trying: set[asyncio.Task[socket.socket]] = set()
+    failed: list[BaseException] = []
+    try:
+        for address in addresses:
+            trying.add(asyncio.create_task(_connect(address, port)))
+            if opened := await _first(trying, failed, None if address is addresses[-1] else STAGGER_S):
+                return opened
+    finally:
+        await _give_up(trying)
+    raise failed[0] if failed else OSError("the name has no address")
+
+
+async def _first(
+    trying: set[asyncio.Task[socket.socket]], failed: list[BaseException], wait_s: float | None
+) -> socket.socket | None:
+    """The first success, or ``None`` when all have failed or the wait is over. Takes what is done out of ``trying``."""
+    while trying:
+        done, _ = await asyncio.wait(trying, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            return None
+        for task in done:
+            error = task.exception()
+            if error is None:
+                trying.discard(task)
+                return task.result()
+            trying.discard(task)
+            failed.append(error)
+    return None
+
+
+async def _give_up(trying: set[asyncio.Task[socket.socket]]) -> None:
+    for task in trying:
+        task.cancel()
+    for late in await asyncio.gather(*trying, return_exceptions=True):
+        if isinstance(late, socket.socket):
+            late.close()
+
+
+async def _connect(address: Address, port: int) -> socket.socket:
+    family, host = address
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(opened, (host, port))
+    except BaseException:
+        opened.close()
+        raise
+    return opened

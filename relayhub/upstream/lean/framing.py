@@ -1,0 +1,156 @@
+"""Where the body of an answer ends, and what of the bytes on the wire belongs to it. Sans-io."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
+_SIZE_SO_FAR = re.compile(rb"(?:[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r?)?)?")
+_TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n")
+_LINE_END = b"\r\n"
+
+
+class Broken(Exception):
+    """The answer is not what HTTP allows, or ended early. Nothing more may be read from its connection."""
+
+
+class Framing(Protocol):
+    """``done``: the body is complete. ``excess``: bytes came after its end, which nobody asked for. ``broken``: what is
+    wrong with what follows the bytes that :meth:`feed` has returned last."""
+
+    done: bool
+    excess: bool
+    broken: Broken | None
+
+    def feed(self, data: bytes) -> bytes:
+        """What of ``data`` is body. Not to be called once ``done`` or ``broken``."""
+        ...
+
+    def end(self) -> None:
+        """The connection has ended. Raises :class:`Broken` unless that is a proper end."""
+        ...
+
+
+class Length:
+    """Content-Length."""
+
+    __slots__ = ("_left", "broken", "done", "excess")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+        self.excess = False
+        self.broken: Broken | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            return data
+        self.done = True
+        if left == 0:
+            return data
+        self.excess = True
+        return data[:left]
+
+    def end(self) -> None:
+        raise Broken(f"the connection ended {self._left} bytes before the end of the answer")
+
+
+class UntilClose:
+    """Neither a length nor chunks: the body ends with the connection."""
+
+    __slots__ = ("broken", "done", "excess")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.excess = False
+        self.broken: Broken | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self) -> None:
+        self.done = True
+
+
+class Chunked:
+    """Transfer-Encoding: chunked. Extensions and trailers are checked and left out."""
+
+    __slots__ = ("_after_data", "_held", "_in_trailers", "_left", "broken", "done", "excess")
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._held = b""
+        self._after_data = False
+        self._in_trailers = False
+        self.done = False
+        self.excess = False
+        self.broken: Broken | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        pieces: list[bytes] = []
+        try:
+            self._pieces(data, pieces)
+        except Broken as error:
+            self.broken = error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _pieces(self, data: bytes, pieces: list[bytes]) -> None:
+        at = 0 if not self._in_trailers else self._trailers(data, 0)
+        while at < len(data):
+            if self._left:
+                piece = data[at : at + self._left]
+                pieces.append(piece)
+                at += len(piece)
+                self._left -= len(piece)
+                self._after_data = True
+            else:
+                at = self._line(data, at)
+
+    def _line(self, data: bytes, at: int) -> int:
+        """Read what stands between the data of two chunks; returns where to go on, which is the end if it is not whole."""
+        if self._after_data:
+            if not data.startswith(_LINE_END, at):
+                return self._hold(data, at, data[at:] == b"\r")
+            at += 2
+            self._after_data = False
+            if at == len(data):
+                return at
+        match = _SIZE.match(data, at)
+        if match is None:
+            return self._hold(data, at, len(data) - at <= MAX_CHUNK_LINE and bool(_SIZE_SO_FAR.fullmatch(data, at)))
+        self._left = int(match[1], 16)
+        if self._left:
+            return match.end()
+        self._in_trailers = True
+        return self._trailers(data, match.end())
+
+    def _trailers(self, data: bytes, at: int) -> int:
+        if data.startswith(_LINE_END, at):
+            end = at + 2
+        else:
+            end = data.find(b"\r\n\r\n", at) + 4
+            if end < 4:
+                return self._hold(data, at, len(data) - at <= MAX_UPSTREAM_HEAD)
+            if end - at > MAX_UPSTREAM_HEAD or not _TRAILERS.fullmatch(data, at, end):
+                raise Broken("the trailers of the answer are not valid HTTP")
+        self.done = True
+        self.excess = end < len(data)
+        return len(data)
+
+    def _hold(self, data: bytes, at: int, possible: bool) -> int:
+        """Keep the beginning of a line for the next read, if anything valid can become of it."""
+        if not possible:
+            raise Broken(f"the chunks of the answer are broken at {data[at : at + 80]!r}")
+        self._held = data[at:]
+        return len(data)
+
+    def end(self) -> None:
+        raise Broken("the connection ended in the middle of a chunked answer")

@@ -1,0 +1,97 @@
+"""The head of an answer, read strictly: where two readers could disagree about its framing, there is no answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from relayhub.types.limits import MAX_UPSTREAM_HEADERS
+from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
+
+_LINES = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n(" + _LINES + rb")\r\n")
+_NEVER_TWICE = frozenset({"content-length", "transfer-encoding", "content-encoding"})
+_TIMEOUT = re.compile(r"(?:^|[,; \t])timeout=([0-9]{1,6})(?:$|[,; \t])", re.IGNORECASE)
+_LONGEST_LENGTH = 18
+"""Digits: below 2^63, whatever the reader on the other side counts with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """``keep_alive``: the upstream will take another request on this connection. ``idle_s``: for how long it says it
+    waits for one. ``coding``: the content coding, ``None`` for none. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: Framing
+    keep_alive: bool
+    idle_s: float | None
+    coding: str | None
+
+
+def parse_head(block: bytes, method: str) -> Head:
+    """``block``: status line to empty line, inclusive. ``method``: of the request. Raises :class:`Broken`."""
+    match = _HEAD.fullmatch(block)
+    if match is None:
+        raise Broken(f"the answer's head is not valid HTTP: {block[:80]!r}")
+    modern, status = match[1] == b"1", int(match[2])
+    headers = _fields(match[3])
+    connection = headers.get("connection")
+    return Head(
+        status,
+        headers,
+        _framing(status, headers, method, modern),
+        modern if connection is None else _keeps(connection, modern),
+        _idle_s(headers["keep-alive"]) if "keep-alive" in headers else None,
+        _coding(headers["content-encoding"]) if "content-encoding" in headers else None,
+    )
+
+
+def _fields(block: bytes) -> dict[str, str]:
+    """The last of several wins, as compatible upstreams that repeat themselves mean it; not so for framing."""
+    lines = block.decode("utf-8", "surrogateescape").split("\r\n")
+    if len(lines) > MAX_UPSTREAM_HEADERS + 1:
+        raise Broken(f"the answer has more than {MAX_UPSTREAM_HEADERS} headers")
+    headers: dict[str, str] = {}
+    for line in lines[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        value = value.strip(" \t")
+        if name in headers:
+            if name in _NEVER_TWICE:
+                raise Broken(f"the answer has {name} twice")
+            if name == "connection":
+                value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _framing(status: int, headers: dict[str, str], method: str, modern: bool) -> Framing:
+    coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+    if coding is not None:
+        if length is not None:
+            raise Broken("the answer has both content-length and transfer-encoding")
+        if not modern or coding.lower() != "chunked":
+            raise Broken(f"the answer has the transfer-encoding {coding[:80]!r}")
+    elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH):
+        raise Broken(f"the answer has the content-length {length[:80]!r}")
+    if status in (204, 304) or status < 200 or method == "HEAD":
+        return Length(0)
+    if coding is not None:
+        return Chunked()
+    return UntilClose() if length is None else Length(int(length))
+
+
+def _keeps(connection: str, modern: bool) -> bool:
+    options = {option.strip().lower() for option in connection.split(",")}
+    return "close" not in options and (modern or "keep-alive" in options)
+
+
+def _idle_s(keep_alive: str) -> float | None:
+    match = _TIMEOUT.search(keep_alive)
+    return None if match is None else float(match[1])
+
+
+def _coding(value: str) -> str | None:
+    coding = value.lower()
+    return None if coding in ("", "identity") else coding

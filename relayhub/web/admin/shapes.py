@@ -1,0 +1,71 @@
+"""What the bodies of ``/api/admin`` are made of. Unknown fields are refused, numbers are never guessed from text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeAlias, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+MAX_UNITS = 10**15
+MOST = 1000
+"""Items of one page."""
+
+
+class Input(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Output(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Nothing(Input):
+    """No fields."""
+
+
+class Paging(Input):
+    after: str | None = Field(None, max_length=64, description="The `next` of the page before.")
+    limit: int = Field(100, ge=1, le=MOST, description="Items at most.")
+
+
+class Page(Output, Generic[T]):
+    """``next``: for the query parameter ``after``; ``null`` on the last page."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+class Done(Output):
+    """It is done, and there is nothing to say about it."""
+
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
+Reason: TypeAlias = Annotated[str, Field(min_length=1, max_length=500)]
+Units: TypeAlias = Annotated[int, Field(gt=0, le=MAX_UNITS)]
+SignedUnits: TypeAlias = Annotated[int, Field(ge=-MAX_UNITS, le=MAX_UNITS)]
+Moment: TypeAlias = AwareDatetime
+"""ISO 8601 with a time zone."""
+
+
+def moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def moment_or_none(at: float | None) -> datetime | None:
+    return None if at is None else moment(at)
+
+
+def seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
+def page(rows: Sequence[Row], limit: int, shape: Callable[[Row], T], cursor: Callable[[Row], str | int]) -> Page[T]:
+    """``rows``: one more than ``limit`` where there are more."""
+    shown = rows[:limit]
+    following = str(cursor(shown[-1])) if len(rows) > limit and shown else None
+    return Page(items=tuple(shape(row) for row in shown), next=following)

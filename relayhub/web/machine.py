@@ -1,0 +1,96 @@
+"""How much memory and how many descriptors this process may have, and has: from its control group and its own limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+UNKNOWN_MEMORY = 1 << 40
+UNKNOWN_DESCRIPTORS = 8192
+NO_LIMIT = 1 << 60
+"""Kernels write "no limit" as a number beyond this."""
+
+CGROUPS = Path("/sys/fs/cgroup")
+PROC = Path("/proc/self")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``cgroups``, ``proc``: where the kernel tells."""
+
+    cgroups: Path = CGROUPS
+    proc: Path = PROC
+
+    def memory(self) -> int:
+        """Bytes that this process may have: the tightest of its control groups, or what the machine has."""
+        return min([_physical(), *self._group_limits()])
+
+    def memory_share(self) -> float:
+        """Of that, what it has: 1.0 is all. Its own pages count, not what the kernel caches of files for it. Where the
+        address space is limited, of that."""
+        sizes = _numbers(self.proc / "statm")
+        if len(sizes) < 2:
+            return 0.0
+        page = os.sysconf("SC_PAGE_SIZE")
+        share, space = sizes[1] * page / self.memory(), _address_space()
+        return share if space is None else max(share, sizes[0] * page / space)
+
+    def descriptors(self) -> int:
+        if sys.platform == "win32":
+            return UNKNOWN_DESCRIPTORS
+        import resource
+
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return UNKNOWN_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+    def _group_limits(self) -> Iterator[int]:
+        for file in self._limit_files():
+            for limit in _numbers(file):
+                if 0 < limit < NO_LIMIT:
+                    yield limit
+
+    def _limit_files(self) -> Iterator[Path]:
+        """Of its own group and of all above it: each of them binds."""
+        for line in _text(self.proc / "cgroup").splitlines():
+            number, _, rest = line.partition(":")
+            controllers, _, group = rest.partition(":")
+            if number == "0" and not controllers:
+                root, name = self.cgroups, "memory.max"
+            elif "memory" in controllers.split(","):
+                root, name = self.cgroups / "memory", "memory.limit_in_bytes"
+            else:
+                continue
+            parts = [part for part in group.split("/") if part and part != ".."]
+            for depth in range(len(parts), -1, -1):
+                yield root.joinpath(*parts[:depth], name)
+
+
+def _physical() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return UNKNOWN_MEMORY
+
+
+def _address_space() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _numbers(file: Path) -> list[int]:
+    """``max`` means no limit."""
+    return [int(word) for word in _text(file).split() if word.isdigit()]

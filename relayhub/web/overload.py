@@ -1,0 +1,127 @@
+"""Refusing early what would be too much: nothing waits in a queue, and health checks are always answered."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from relayhub.sdk.clock import Clock
+from relayhub.types.errors import ErrorKind, HubError
+from relayhub.web.machine import Machine
+
+HEALTH_PATHS = ("/api/health", "/livez", "/readyz")
+
+MEMORY_PER_REQUEST = 1 << 20
+"""Bytes; a stream has a quarter of that, a large body more."""
+
+KEPT_DESCRIPTORS = 64
+"""For the store, logs, files in use, and clients who only want to know whether the hub is well."""
+
+PER_CLIENT = 2
+"""Descriptors: one to the client, one to its upstream."""
+
+HEALTH_ROOM = 16
+"""Connections beyond the limit that are let in, to be asked for health and nothing else."""
+
+MOST_MEMORY = 0.9
+"""Of what the process may have. Beyond it nothing new is begun."""
+
+LOOK_S = 0.25
+"""Between two looks at the memory."""
+
+RETRY_AFTER_S = 1.0
+
+SHED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nx-should-retry: true\r\nconnection: close\r\n"
+    b"content-length: 0\r\n\r\n"
+)
+"""To a connection that is not even read."""
+
+
+class Overload:
+    """What is under way, against what this process can carry. ``max_in_flight``, ``max_clients``: the operator's own
+    limits; by default they follow the machine, also when its limits change."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        max_in_flight: int | None = None,
+        max_clients: int | None = None,
+        machine: Machine | None = None,
+    ) -> None:
+        self._clock = clock
+        self._machine = machine or Machine()
+        self._max_in_flight = max_in_flight
+        self._max_clients = max_clients
+        self._looked_at = float("-inf")
+        self._memory_short = False
+        self._by_memory = max(1, self._machine.memory() // MEMORY_PER_REQUEST)
+        self.clients = 0
+        self.in_flight = 0
+
+    def max_clients(self) -> int:
+        if self._max_clients is not None:
+            return self._max_clients
+        return max(1, (self._machine.descriptors() - KEPT_DESCRIPTORS) // PER_CLIENT)
+
+    def max_in_flight(self) -> int:
+        if self._max_in_flight is not None:
+            return self._max_in_flight
+        return min(self._by_memory, self.max_clients())
+
+    def enter(self) -> bool:
+        """A client connects. ``False``: there is no room, not even for a health check; :meth:`leave` is not to be called
+        then."""
+        if self.clients >= self.max_clients() + HEALTH_ROOM:
+            return False
+        self.clients += 1
+        return True
+
+    def leave(self) -> None:
+        self.clients -= 1
+
+    def reason(self) -> str | None:
+        """Why no request can be taken now."""
+        if self.in_flight >= self.max_in_flight():
+            return "as many requests as it may are under way"
+        if self.clients > self.max_clients():
+            return "as many clients as it may are connected"
+        if self._is_short_of_memory():
+            return "memory is short"
+        return None
+
+    def _is_short_of_memory(self) -> bool:
+        now = self._clock.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            self._memory_short = self._machine.memory_share() > MOST_MEMORY
+        return self._memory_short
+
+
+OVERLOAD = web.AppKey("relayhub_overload", Overload)
+
+
+def shedding(overload: Overload, base_path: str) -> Middleware:
+    """Below the rendering of errors, above everything that does work: a body that is refused is not read."""
+    exempt = frozenset(f"{base_path}{path}" for path in HEALTH_PATHS)
+
+    @web.middleware
+    async def shed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in exempt:
+            return await handler(request)
+        reason = overload.reason()
+        if reason is not None:
+            raise HubError(
+                ErrorKind.UNAVAILABLE,
+                "The server is busy at the moment; try again in a second.",
+                code="overloaded",
+                detail=reason,
+                retry_after_s=RETRY_AFTER_S,
+            )
+        overload.in_flight += 1
+        try:
+            return await handler(request)
+        finally:
+            overload.in_flight -= 1
+
+    return shed

@@ -1,0 +1,142 @@
+"""Many at once on the same money: sums stay exact, the last unit is spent once, nothing is spent twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+
+from relayhub.testing.faults import FaultUpstream, answers, framing, pace
+from tests.faults.asking import CHAT, ask, chat_body, connected, request_bytes
+from tests.faults.bench import Bench, config, provider
+from tests.faults.ledger import command, new_key
+from tests.support.openai_wire import completion
+
+UNITS = 5_000
+"""What a call costs: 0.01 USD at 500 000 units to the dollar."""
+
+GOOD = answers.whole(completion("m"))
+
+
+@pytest.fixture(scope="module")
+def hub_config(upstream: FaultUpstream) -> str:
+    priced = {"price": {"call": "0.01"}}
+    patient = {"first_byte_s": 20, "total_s": 20}
+    return config({"up": provider(upstream.url, models={"fixed-*": priced}, timeouts=patient)})
+
+
+def at_once(count: int, work: Callable[[int], int]) -> Counter[int]:
+    with ThreadPoolExecutor(16) as pool:
+        return Counter(pool.map(work, range(count)))
+
+
+def caller(bench: Bench, key: str, model: str) -> Callable[[int], int]:
+    headers = {"authorization": f"Bearer {key}"}
+    return lambda _: ask(bench.hub.url, "POST", CHAT, chat_body(model), headers).status
+
+
+def account(bench: Bench, name: str) -> dict[str, int]:
+    listed = command(bench.hub.home, "accounts", "list")
+    return next(found for found in listed if found["name"] == name)
+
+
+@pytest.mark.fault("T1", "300 calls at once on a key that has quota for 40")
+def test_the_last_unit_is_spent_once(bench: Bench) -> None:
+    """Exactly 40 are executed and charged, the others are 402 and never sent."""
+    bench.upstream.program("fixed-last", answers_slowly())
+    key = new_key(bench.hub, "last", "--quota", str(40 * UNITS))
+    assert at_once(300, caller(bench, key, "fixed-last")) == {200: 40, 402: 260}
+    assert bench.upstream.counters("fixed-last").executions == 40
+
+
+def answers_slowly() -> framing.Fault:
+    return pace.slow_head(GOOD, 0.05)
+
+
+@pytest.mark.fault("R06", "an account is topped up while it is being spent")
+def test_topping_up_while_spending_is_exact(bench: Bench) -> None:
+    """Every grant counts once: as many calls are executed as the sum of the grants pays for."""
+    bench.upstream.program("fixed-topped", GOOD)
+    command(bench.hub.home, "accounts", "create", "topped")
+    key = new_key(bench.hub, "topped", "--account", "topped")
+    with ThreadPoolExecutor(12) as pool:
+        grants = [pool.submit(bench.hub.cli, "accounts", "grant", "topped", str(10 * UNITS)) for _ in range(2)]
+        spending = [
+            pool.submit(spend_until, bench, key, lambda: all(grant.done() for grant in grants)) for _ in range(8)
+        ]
+        wait([*grants, *spending])
+        answered = sum(done.result() for done in spending)
+        assert [grant.result() for grant in grants]
+    executed = bench.upstream.counters("fixed-topped").executions
+    assert (answered, executed) == (20, 20)
+    assert account(bench, "topped")["used"] == 20 * UNITS
+    assert account(bench, "topped")["remaining"] == 0
+
+
+def spend_until(bench: Bench, key: str, granted: Callable[[], bool]) -> int:
+    """Calls that were answered until all grants were there and spent."""
+    answered = 0
+    last = False
+    while True:
+        status = caller(bench, key, "fixed-topped")(0)
+        assert status in (200, 402)
+        answered += status == 200
+        if status == 402 and last:
+            return answered
+        last = granted()
+
+
+@pytest.mark.fault("R08", "an account is topped up while a hold on it is open")
+def test_a_grant_and_an_open_hold_do_not_disturb_each_other(bench: Bench) -> None:
+    """The balance is the sum of both, whichever came first."""
+    gate = pace.Gate()
+    bench.upstream.program("fixed-held", pace.held(GOOD, gate))
+    command(bench.hub.home, "accounts", "create", "held")
+    command(bench.hub.home, "accounts", "grant", "held", str(3 * UNITS))
+    key = new_key(bench.hub, "held", "--account", "held")
+    with connected(bench.hub.url) as raw:
+        raw.sendall(request_bytes(CHAT, chat_body("fixed-held"), key))
+        assert bench.upstream.wait_for(lambda: bench.upstream.counters("fixed-held").open == 1, 2)
+        command(bench.hub.home, "accounts", "grant", "held", str(2 * UNITS))
+        assert account(bench, "held")["remaining"] == 4 * UNITS
+        bench.upstream.open(gate)
+        assert b"200 OK" in raw.recv(65536)
+    found = account(bench, "held")
+    assert (found["used"], found["remaining"]) == (UNITS, 4 * UNITS)
+
+
+@pytest.mark.fault("L3", "half of 200 clients leave while their calls are under way")
+def test_every_hold_ends_once_whoever_leaves(bench: Bench) -> None:
+    """No hold is left; a client that was answered is charged once, nobody twice."""
+    bench.upstream.program("fixed-half", pace.slow_head(GOOD, 0.05))
+    key = new_key(bench.hub, "half", "--quota", str(1000 * UNITS))
+
+    def one(number: int) -> int:
+        with connected(bench.hub.url) as raw:
+            raw.sendall(request_bytes(CHAT, chat_body("fixed-half"), key))
+            return int(raw.recv(65536).split()[1]) if number % 2 else 0
+
+    assert at_once(200, one) == {200: 100, 0: 100}
+    bench.hub.wait_until(lambda: bench.hub.rows("SELECT count(*) AS n FROM holds") == [{"n": 0}], within_s=3)
+    rows = Counter(
+        str(row["outcome"]) for row in bench.hub.rows("SELECT outcome FROM usage WHERE model = 'fixed-half'")
+    )
+    assert rows["completed"] >= 100
+    assert sum(rows.values()) <= 200
+    assert bench.charged("fixed-half") <= bench.upstream.counters("fixed-half").executions * UNITS * 2000
+
+
+@pytest.mark.fault("L3", "a call fails in every way while others succeed, all on one key")
+def test_failures_give_back_exactly_what_they_held(bench: Bench) -> None:
+    """What is left is what was there less the price of the calls that succeeded."""
+    bench.upstream.program("fixed-reset", framing.reset_at(GOOD, 0))
+    bench.upstream.program("fixed-short", framing.short_body(b"{"))
+    bench.upstream.program("fixed-good", GOOD)
+    key = new_key(bench.hub, "mixed", "--quota", str(100 * UNITS))
+    models = ["fixed-reset", "fixed-short", "fixed-good"]
+    seen = at_once(90, lambda number: caller(bench, key, models[number % 3])(0))
+    assert seen == {502: 60, 200: 30}
+    listed = command(bench.hub.home, "keys", "list")
+    assert next(found["used"] for found in listed if found["name"] == "mixed") == 30 * UNITS

@@ -1,0 +1,144 @@
+"""The head of an answer: read strictly, so that nobody else can read it differently."""
+
+from __future__ import annotations
+
+import pytest
+
+from relayhub.types.limits import MAX_UPSTREAM_HEADERS
+from relayhub.upstream.lean.framing import Broken, Chunked, Length, UntilClose
+from relayhub.upstream.lean.head import parse_head
+
+
+def head(*fields: str, line: str = "HTTP/1.1 200 OK") -> bytes:
+    return "\r\n".join([line, *fields, "", ""]).encode("latin-1")
+
+
+def test_names_are_lower_case_and_values_trimmed() -> None:
+    parsed = parse_head(head("Content-TYPE:text/plain", "X-Empty:", "X-Wide: \t a  b \t", "content-length: 3"), "POST")
+    assert parsed.status == 200
+    assert parsed.headers == {"content-type": "text/plain", "x-empty": "", "x-wide": "a  b", "content-length": "3"}
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("HTTP/1.1 200", 200), ("HTTP/1.1 200 ", 200), ("HTTP/1.0 404 Nicht gefunden \xfc", 404), ("HTTP/1.1 599 x", 599)],
+)
+def test_status_lines(line: str, status: int) -> None:
+    assert parse_head(head("content-length: 0", line=line), "GET").status == status
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(head(line="HTTP/2 200 OK"), id="version 2"),
+        pytest.param(head(line="HTTP/1.2 200 OK"), id="version 1.2"),
+        pytest.param(head(line="http/1.1 200 OK"), id="small letters"),
+        pytest.param(head(line="HTTP/1.1  200 OK"), id="two spaces"),
+        pytest.param(head(line="HTTP/1.1 20 OK"), id="two digits"),
+        pytest.param(head(line="HTTP/1.1 2000 OK"), id="four digits"),
+        pytest.param(head(line="HTTP/1.1 099 OK"), id="status below 100"),
+        pytest.param(head(line="HTTP/1.1 200OK"), id="no space"),
+        pytest.param(head(line="HTTP/1.1 200 O\x00K"), id="NUL in the reason"),
+        pytest.param(head("a: 1", " folded"), id="continuation line with a space"),
+        pytest.param(head("a: 1", "\tfolded"), id="continuation line with a tab"),
+        pytest.param(head(" a: 1"), id="space before the name"),
+        pytest.param(head("a : 1"), id="space after the name"),
+        pytest.param(head("a"), id="no colon"),
+        pytest.param(head(": 1"), id="no name"),
+        pytest.param(head("a\xe9: 1"), id="letter outside ASCII in a name"),
+        pytest.param(head("a: 1\x00"), id="NUL"),
+        pytest.param(head("a: 1\x7f"), id="DEL"),
+        pytest.param(head("a: 1\rb: 2"), id="bare CR"),
+        pytest.param(head("a: 1\nb: 2"), id="bare LF"),
+        pytest.param(b"HTTP/1.1 200 OK\ncontent-length: 0\n\r\n\r\n", id="lines that end in LF"),
+    ],
+)
+def test_a_head_that_is_not_valid_is_refused(block: bytes) -> None:
+    with pytest.raises(Broken, match="not valid HTTP"):
+        parse_head(block, "POST")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(("content-length: 5", "transfer-encoding: chunked"), id="both"),
+        pytest.param(("content-length: 5", "content-length: 6"), id="two lengths"),
+        pytest.param(("content-length: 5", "Content-Length: 5"), id="two equal lengths"),
+        pytest.param(("content-length: 5, 5",), id="two lengths in one line"),
+        pytest.param(("content-length: -1",), id="negative"),
+        pytest.param(("content-length: +5",), id="sign"),
+        pytest.param(("content-length: 0x5",), id="hexadecimal"),
+        pytest.param(("content-length: 5_0",), id="underscore"),
+        pytest.param(("content-length: 5 0",), id="space inside"),
+        pytest.param(("content-length: \xb2",), id="superscript two"),
+        pytest.param(("content-length:",), id="empty length"),
+        pytest.param(("content-length: " + "9" * 19,), id="beyond 63 bits"),
+        pytest.param(("transfer-encoding: gzip, chunked",), id="a coding before chunked"),
+        pytest.param(("transfer-encoding: chunked, identity",), id="a coding after chunked"),
+        pytest.param(("transfer-encoding: chunked", "transfer-encoding: chunked"), id="chunked twice"),
+        pytest.param(("transfer-encoding: xchunked",), id="almost chunked"),
+        pytest.param(("transfer-encoding:",), id="empty coding"),
+        pytest.param(("content-encoding: gzip", "content-encoding: gzip"), id="compressed twice"),
+    ],
+)
+@pytest.mark.parametrize("line", ["HTTP/1.1 200 OK", "HTTP/1.1 204 No Content"])
+def test_framing_in_doubt_is_refused(fields: tuple[str, ...], line: str) -> None:
+    with pytest.raises(Broken):
+        parse_head(head(*fields, line=line), "POST")
+
+
+def test_chunks_are_unknown_to_version_1_0() -> None:
+    with pytest.raises(Broken, match="transfer-encoding"):
+        parse_head(head("transfer-encoding: chunked", line="HTTP/1.0 200 OK"), "POST")
+
+
+def test_the_framing_that_a_head_announces() -> None:
+    assert isinstance(parse_head(head("transfer-encoding: Chunked"), "POST").body, Chunked)
+    assert isinstance(parse_head(head("content-length: 5"), "POST").body, Length)
+    assert isinstance(parse_head(head(), "POST").body, UntilClose)
+
+
+@pytest.mark.parametrize(
+    ("line", "method"), [("HTTP/1.1 204 No", "POST"), ("HTTP/1.1 304 Not", "GET"), ("HTTP/1.1 200 OK", "HEAD")]
+)
+def test_some_answers_have_no_body_whatever_they_announce(line: str, method: str) -> None:
+    assert parse_head(head("content-length: 50", line=line), method).body.done
+    assert parse_head(head("transfer-encoding: chunked", line=line), method).body.done
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "kept"),
+    [
+        ("HTTP/1.1 200 OK", (), True),
+        ("HTTP/1.1 200 OK", ("connection: Close",), False),
+        ("HTTP/1.1 200 OK", ("connection: x, close",), False),
+        ("HTTP/1.1 200 OK", ("connection: close", "connection: x"), False),
+        ("HTTP/1.0 200 OK", (), False),
+        ("HTTP/1.0 200 OK", ("connection: Keep-Alive",), True),
+    ],
+)
+def test_whether_the_connection_may_be_used_again(line: str, fields: tuple[str, ...], kept: bool) -> None:
+    assert parse_head(head("content-length: 0", *fields, line=line), "POST").keep_alive is kept
+
+
+@pytest.mark.parametrize(
+    ("value", "idle_s"), [("timeout=5", 5.0), ("max=3, Timeout=72", 72.0), ("max=3", None), ("timeout=x", None)]
+)
+def test_how_long_the_upstream_keeps_it(value: str, idle_s: float | None) -> None:
+    assert parse_head(head(f"Keep-Alive: {value}"), "POST").idle_s == idle_s
+
+
+def test_the_last_of_repeated_headers_counts() -> None:
+    assert parse_head(head("content-type: a/b", "content-type: c/d"), "POST").headers["content-type"] == "c/d"
+
+
+def test_the_number_of_headers_is_bounded() -> None:
+    fields = [f"x-{number}: 1" for number in range(MAX_UPSTREAM_HEADERS + 1)]
+    assert len(parse_head(head(*fields[1:]), "POST").headers) == MAX_UPSTREAM_HEADERS
+    with pytest.raises(Broken, match="headers"):
+        parse_head(head(*fields), "POST")
+
+
+@pytest.mark.parametrize(("value", "coding"), [("GZIP", "gzip"), ("identity", None), ("", None)])
+def test_content_codings(value: str, coding: str | None) -> None:
+    assert parse_head(head(f"content-encoding: {value}"), "POST").coding == coding
