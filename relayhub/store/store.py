@@ -116,7 +116,10 @@ class Store:
         return store
 
     async def ping(self) -> None:
-        """Prove within :data:`PING_S` that the store can be read and a write transaction begun. Raises ``HubError``."""
+        """Prove within :data:`PING_S` that the store can be read and a write transaction begun; calls that have just done so
+        are proof enough. Raises ``HubError``."""
+        if self._writer.just_committed:
+            return
         try:
             async with asyncio.timeout(PING_S):
                 await self._writer.submit(Probe(write=self._writer.failing is not None))

@@ -22,7 +22,7 @@ EVERY_S = 60.0
 PAUSE_S = 0.1
 """Between two steps of a long way: calls need the file too."""
 
-STEP = 1000
+STEP = 200
 """Ledger rows that one transaction looks at, about half of them ends of calls."""
 
 FORGOTTEN_AT_ONCE = 1000

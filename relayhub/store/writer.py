@@ -42,6 +42,9 @@ FAILING_LOCK_WAIT_S = 0.5
 CLOSE_WAIT_S = 5.0
 """How long a closing process goes on trying to write what it has."""
 
+FRESH_S = 0.25
+"""For so long a commit proves that the store works."""
+
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _NOT_THE_DATABASE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
@@ -97,6 +100,7 @@ class Writer:
         self._stop = threading.Event()
         self._closing = False
         self._failing: str | None = None
+        self._committed_at = -FRESH_S
         self._pause_s = _FIRST_PAUSE_S
         self._alone = 0
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
@@ -108,6 +112,11 @@ class Writer:
     def failing(self) -> str | None:
         """Why the last transaction failed, or ``None`` if it did not."""
         return self._failing
+
+    @property
+    def just_committed(self) -> bool:
+        """A transaction has gone through a moment ago: nothing needs to be tried to know that the store works."""
+        return self._failing is None and time.monotonic() - self._committed_at < FRESH_S
 
     @property
     def pending(self) -> int:
@@ -211,6 +220,7 @@ class Writer:
             log.info("ledger.write_recovered")
         self._failing = None
         self._pause_s = _FIRST_PAUSE_S
+        self._committed_at = time.monotonic()
 
     def _transact(self, items: list[_Item[Any]]) -> _Done:
         connection = self._connection

@@ -136,7 +136,7 @@ def test_failures_give_back_exactly_what_they_held(bench: Bench) -> None:
     bench.upstream.program("fixed-good", GOOD)
     key = new_key(bench.hub, "mixed", "--quota", str(100 * UNITS))
     models = ["fixed-reset", "fixed-short", "fixed-good"]
-    seen = at_once(90, lambda number: caller(bench, key, models[number % 3])(0))
-    assert seen == {502: 60, 200: 30}
+    seen = at_once(45, lambda number: caller(bench, key, models[number % 3])(0))
+    assert seen == {502: 30, 200: 15}
     listed = command(bench.hub.home, "keys", "list")
-    assert next(found["used"] for found in listed if found["name"] == "mixed") == 30 * UNITS
+    assert next(found["used"] for found in listed if found["name"] == "mixed") == 15 * UNITS

@@ -235,7 +235,7 @@ async def test_a_slot_is_free_for_the_call_that_comes_in_the_transaction_of_its_
     async with open_limited(tmp_path / "b.db", KeyLimits(concurrent_calls=1), on_step=step) as key:
         first = await key.call()
         go_on.clear()
-        probing = asyncio.create_task(key.store.ping())
+        probing = asyncio.create_task(key.store.epochs.renew())
         assert await asyncio.to_thread(waiting.wait, 10)
         ending = key.store.ledger.release(first, None)
         burst = asyncio.create_task(key.burst(3))
