@@ -216,7 +216,7 @@ def test_a_key_reaches_its_providers_only(server: Server) -> None:
 
 
 def test_a_rotated_key_has_two_secrets_for_a_while(server: Server) -> None:
-    old = server.new_key("rotating", "--quota", "50000")
+    old = server.new_key("rotating", "--quota", "50000000")
     fresh = str(_rotated(server, "86400")["key"])
     server.wait_until(lambda: chat(server, fresh).status == 200, within_s=1.5)
     assert chat(server, old).status == 200
@@ -225,7 +225,7 @@ def test_a_rotated_key_has_two_secrets_for_a_while(server: Server) -> None:
     assert chat(server, fresh).code == "key_rotated"
     assert chat(server, old).code == "invalid_api_key"
     assert chat(server, str(newest["key"])).status == 200
-    assert newest["quota"] == 50000
+    assert newest["quota"] == 50_000_000
     shown = server.cli("keys", "show", "rotating")
     assert all(secret not in shown for secret in (old, fresh, str(newest["key"])))
 
