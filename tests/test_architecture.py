@@ -15,7 +15,7 @@ CORE = ROOT / "relayhub"
 PLUGINS = ROOT / "plugins"
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"app", "cli", "testing", "__main__"}),
+    frozenset({"app", "build", "cli", "running", "testing", "__main__"}),
     frozenset({"web"}),
     frozenset({"gateway", "jobs"}),
     frozenset({"accounts", "routing", "plugins", "upstream"}),

@@ -83,6 +83,8 @@ class ClaudeProvider:
 class ClaudeWire:
     """A :class:`relayhub.sdk.NativeWire`."""
 
+    steady = True
+
     def __init__(self, settings: ClaudeSettings) -> None:
         self._settings = settings
         key, header = settings.api_key.get_secret_value(), settings.api_key_header

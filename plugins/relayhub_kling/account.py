@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-import jwt
-
 from relayhub.sdk import Clock, Effect, HttpReply, HttpRequest, Steps, UpstreamError
 from relayhub_kling.errors import STALE_TOKEN, json_of, read_error, said_in
 from relayhub_kling.settings import KlingSettings
@@ -73,6 +71,8 @@ class Account:
         assert access_key is not None
         assert secret_key is not None
         claims = {"iss": access_key.get_secret_value(), "exp": int(now) + LIFETIME_S, "nbf": int(now) - NOT_BEFORE_S}
+        import jwt  # 4 MB that only an account with two keys needs
+
         return jwt.encode(claims, secret_key.get_secret_value(), algorithm="HS256")
 
     def _is_stale(self, reply: HttpReply) -> bool:

@@ -99,6 +99,8 @@ class OpenAIProvider:
 class OpenAIWire:
     """A :class:`relayhub.sdk.NativeWire` for the endpoints of one dialect."""
 
+    steady = True
+
     def __init__(self, base_url: str, query: str, headers: Mapping[str, str], paths: Mapping[Operation, str]) -> None:
         self._base_url = base_url
         self._query = query

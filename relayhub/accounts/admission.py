@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 
@@ -40,6 +38,26 @@ class Reservation:
         await _durable(self._ledger.release(self._hold_id, None), self._hold_id)
 
 
+class Admitted:
+    """One call's hold, for as long as a block runs."""
+
+    __slots__ = ("_admission", "_new", "_principal", "_reservation")
+    _reservation: Reservation
+
+    def __init__(self, admission: Admission, principal: Principal, new: NewHold) -> None:
+        self._admission = admission
+        self._principal = principal
+        self._new = new
+
+    async def __aenter__(self) -> Reservation:
+        self._reservation = await self._admission.hold(self._principal, self._new)
+        return self._reservation
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._reservation.ended:
+            await self._reservation.release()
+
+
 class Admission:
     """Admits calls against the ledger."""
 
@@ -49,25 +67,22 @@ class Admission:
         self._busy: dict[str, tuple[Principal, float]] = {}
         """Keys whose minute is used up, and until when: as each was known then, for a key that was changed is another."""
 
-    @asynccontextmanager
-    async def admit(
+    def admit(
         self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout, *, tokens: int = 0
-    ) -> AsyncIterator[Reservation]:
-        """Hold ``amount_nano`` while the block runs; ``tokens``: what the call may come to. Raises ``ClientError`` (quota,
-        limits, key) or ``HubError`` UNAVAILABLE before anything can have been sent."""
-        self._refuse_early(principal)
+    ) -> Admitted:
+        """For ``async with``: hold ``amount_nano`` while the block runs; ``tokens``: what the call may come to. Entering
+        raises ``ClientError`` (quota, limits, key) or ``HubError`` UNAVAILABLE, before anything can have been sent."""
         new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
+        return Admitted(self, principal, new)
+
+    async def hold(self, principal: Principal, new: NewHold) -> Reservation:
+        """Whoever takes it must end it; see :meth:`admit`."""
+        self._refuse_early(principal)
         try:
-            hold_id = await self._ledger.hold(new)
+            return Reservation(self._ledger, await self._ledger.hold(new))
         except ClientError as error:
             self._remember(principal, error)
             raise
-        reservation = Reservation(self._ledger, hold_id)
-        try:
-            yield reservation
-        finally:
-            if not reservation.ended:
-                await reservation.release()
 
     def _remember(self, principal: Principal, error: ClientError) -> None:
         if error.code == REQUESTS_LIMITED and error.retry_after_s is not None:
@@ -86,8 +101,19 @@ class Admission:
 
 
 async def _durable(ending: asyncio.Future[Settled], hold_id: str) -> Settled | None:
-    done, _ = await asyncio.wait({ending}, timeout=SETTLEMENT_WAIT_S)
-    if done:
-        return ending.result()
+    """Cancelling ``ending`` withdraws nothing, so nothing needs to stand between it and whoever waits."""
+    late: list[bool] = []
+
+    def give_up() -> None:
+        late.append(ending.cancel())
+
+    timer = asyncio.get_running_loop().call_later(SETTLEMENT_WAIT_S, give_up)
+    try:
+        return await ending
+    except asyncio.CancelledError:
+        if not any(late):
+            raise
+    finally:
+        timer.cancel()
     log.error("settlement.delayed", hold_id=hold_id, waited_s=SETTLEMENT_WAIT_S)
     return None

@@ -54,7 +54,10 @@ class KeyRing:
     def authenticate(self, credential: str, now: float) -> Principal:
         """The principal of a key. Raises ``ClientError``: unknown, expired or replaced (401 everywhere), revoked or disabled
         (by dialect)."""
-        secret_hash = hash_secret(credential) if well_formed(credential) else ""
+        return self.recognise(fingerprint(credential), now)
+
+    def recognise(self, secret_hash: str, now: float) -> Principal:
+        """As :meth:`authenticate`, by the :func:`fingerprint` of a credential that came before."""
         known = self._known.get(secret_hash)
         principal = _active(known, now)
         if known is not None and known.hash != secret_hash and (known.previous_until or 0.0) <= now:
@@ -105,6 +108,11 @@ class KeyRing:
                 failing = True
 
 
+def fingerprint(credential: str) -> str:
+    """What the ring knows a credential by; empty for what is no key at all."""
+    return hash_secret(credential) if well_formed(credential) else ""
+
+
 def _active(known: _Known | None, now: float) -> Principal:
     if known is None:
         raise ClientError(
@@ -130,6 +138,7 @@ def _known(key: Key) -> _Known:
         None if limits.networks is None else parse_networks(limits.networks),
         limits.requests_per_minute,
         key.account_discount_ppm,
+        limits.on_disconnect,
     )
     return _Known(principal, key.hash, key.expires_at, _blocked(key), key.previous_hash, key.previous_until)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from relayhub.accounts.tiers import Tiers, described, lacking, nano_of
 from relayhub.types.discount import WHOLE_PPM, ppm_to_percent
@@ -42,6 +42,7 @@ class Price:
     """Which of the model's prices this is, for usage rows."""
     upstream: Price | None = None
     """What the upstream charges, if the config says it; never with a discount."""
+    _text: str = field(init=False, repr=False, compare=False, default="")
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
@@ -105,8 +106,14 @@ class Price:
         exact = per_million * self.rate_nano * (WHOLE_PPM - self.discount_ppm)
         return -(-exact // (TOKENS * NANO_PER_USD * WHOLE_PPM))
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_text", self._formula())
+
     def describe(self) -> str:
         """The formula as text, for usage rows and lists: ``input 0.15 + output 0.6 USD/1M tokens``."""
+        return self._text
+
+    def _formula(self) -> str:
         tokens = {
             "input": self.input,
             "cached": self.cached_input,

@@ -74,6 +74,12 @@ class SignIn:
         self._open = registration_open
         self._invites = invites
 
+    def renewed(self, terms: SessionTerms, *, registration_open: bool, invites: bool) -> SignIn:
+        """On other terms; what was learnt of those who try passwords stays."""
+        return SignIn(
+            self._store, self._passwords, self._throttle, terms, registration_open=registration_open, invites=invites
+        )
+
     async def sign_in(self, name: str, password: str, by: Actor, agent: str | None) -> SignedIn:
         """Raises ``ClientError``: AUTHENTICATION, the same for a wrong name and a wrong password, and for somebody who is
         disabled; RATE_LIMITED after too many of those."""

@@ -5,7 +5,10 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 invalid config.
 
 from __future__ import annotations
 
+import gc
+import sys
 from importlib import import_module
+from types import ModuleType
 
 import click
 import rich_click
@@ -14,6 +17,7 @@ from relayhub import __version__
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("relayhub.cli.serve:serve", "Run the hub."),
+    "reload": ("relayhub.cli.reload:reload", "Have the running hub read its config again."),
     "init": ("relayhub.cli.configuration:init", "Write a commented relayhub.yaml to start from."),
     "validate": ("relayhub.cli.configuration:validate", "Check the config and report every problem at once."),
     "config": ("relayhub.cli.configuration:config", "Show the effective config or its JSON schema."),
@@ -24,15 +28,21 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
     "admin-keys": ("relayhub.cli.admin_keys:admin_keys", "Create, list and revoke keys of the admin API."),
     "people": ("relayhub.cli.people:people", "Create, list and change who may sign in."),
     "invites": ("relayhub.cli.invites:invites", "Invite somebody to register."),
-    "jobs": ("relayhub.cli.jobs:jobs", "List and show videos and other asynchronous work."),
+    "jobs": ("relayhub.cli.jobs:jobs", "List, show and cancel videos and other asynchronous work."),
+    "prices": ("relayhub.cli.prices:prices", "Show what is charged."),
     "usage": ("relayhub.cli.usage:usage", "Show what was used, by whom and of what."),
     "ledger": ("relayhub.cli.ledger:ledger", "Look at the books and prove that they are exact."),
     "audit": ("relayhub.cli.audit:audit", "Show who changed what."),
+    "backup": ("relayhub.cli.backup:backup", "Copy the database while the hub runs."),
+    "restore": ("relayhub.cli.restore:restore", "Check a backup, or put it in the database's place."),
+    "vault": ("relayhub.cli.vault:vault", "Show and change the keys that seal what the database keeps."),
     "explain": ("relayhub.cli.explain:explain", "Show where a call would go, and why."),
     "providers": ("relayhub.cli.providers:providers", "List the upstreams of the config."),
     "plugins": ("relayhub.cli.plugins:plugins", "List the plugins and why one is quarantined."),
     "x": ("relayhub.cli.extensions:extensions", "Commands that plugins add."),
 }
+"""Where each command is and the summary that the list of commands shows. A new command is one line here and nothing more: its
+module is imported when it is run, never for the list."""
 
 
 class LazyGroup(rich_click.RichGroup):
@@ -53,8 +63,21 @@ class LazyGroup(rich_click.RichGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and command.name in SUBCOMMANDS:
             module, _, attribute = SUBCOMMANDS[command.name][0].partition(":")
-            command = getattr(import_module(module), attribute)
+            command = getattr(_imported(module), attribute)
         return name, command, rest
+
+
+def _imported(module: str) -> ModuleType:
+    """What modules are made of lives as long as the program. Looking it through for garbage while it grows takes a tenth of
+    the start, and later each full collection would hold up every open stream for as long as all of it takes."""
+    if module in sys.modules:
+        return sys.modules[module]
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

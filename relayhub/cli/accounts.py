@@ -51,6 +51,25 @@ async def _create(setup: Setup, name: str, unlimited: bool, discount_ppm: int) -
         return await store.accounts.create(name, unlimited=unlimited, by=cli_actor(), discount_ppm=discount_ppm)
 
 
+@accounts.command()
+@click.argument("name")
+@config_option
+@json_option
+def show(name: str, config_path: Path | None, as_json: bool) -> None:
+    """Show the account NAME (or id), in units."""
+    setup = set_up(config_path)
+    shown = _shown(setup, run(_get(setup, name)))
+    if as_json:
+        print_json(shown)
+    else:
+        print_table(["", ""], [[field, value] for field, value in shown.items()], empty="")
+
+
+async def _get(setup: Setup, name: str) -> Account:
+    async with open_store(setup) as store:
+        return await store.accounts.get(name)
+
+
 @accounts.command("list")
 @config_option
 @json_option

@@ -31,14 +31,22 @@ def audit() -> None:
 @click.option("--actor", help="Only what they did, such as person:alice or cli:root.")
 @click.option("--action", help="Only these, such as key.create.")
 @click.option("--subject", help="Only what was done to this id.")
+@click.option("--after", type=click.IntRange(min=0), help="Rows after the last page, by the id that it ended with.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most rows.")
 @config_option
 @json_option
 def list_audit(
-    actor: str | None, action: str | None, subject: str | None, limit: int, config_path: Path | None, as_json: bool
+    actor: str | None,
+    action: str | None,
+    subject: str | None,
+    after: int | None,
+    limit: int,
+    config_path: Path | None,
+    as_json: bool,
 ) -> None:
     """List the changes, newest first. Secrets stand there as their hashes."""
-    rows = [_shown(row) for row in run(_rows(set_up(config_path), AuditFilter(actor, action, subject), limit))]
+    wanted = AuditFilter(actor, action, subject, after)
+    rows = [_shown(row) for row in run(_rows(set_up(config_path), wanted, limit))]
     if as_json:
         print_json(rows)
         return

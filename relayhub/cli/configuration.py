@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from relayhub.app import build_catalog, build_providers
+from relayhub.build.catalog import build_catalog
+from relayhub.build.providers import build_providers
 from relayhub.cli.support import (
     EXIT_CONFIG,
     Setup,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 
 import click
 
-from relayhub.app import build_catalog, build_providers, routing_terms
+from relayhub.build.catalog import build_catalog
+from relayhub.build.providers import build_providers
+from relayhub.build.routing import routing_terms
+from relayhub.cli.remote import ask, not_a_relayhub, server_options
 from relayhub.cli.support import (
     Setup,
     config_option,
@@ -28,8 +28,6 @@ from relayhub.sdk.clock import SystemClock
 from relayhub.types.call import Operation, Principal
 from relayhub.web.admin.routes_explained import CallExplained, shown
 
-ASK_S = 10.0
-
 
 @click.command()
 @click.option("--key", required=True, help="Name or id of a relay key.")
@@ -38,8 +36,7 @@ ASK_S = 10.0
     "--operation", type=click.Choice([operation.value for operation in Operation]), default="chat", show_default=True
 )
 @click.option("--provider", "platform", help="Only this provider, as in /{provider}/v1/….")
-@click.option("--server", help="Address of the running hub, to see how its routes do at this moment.")
-@click.option("--admin-key", envvar="RELAYHUB_ADMIN_KEY", help="For --server; default: $RELAYHUB_ADMIN_KEY.")
+@server_options
 @config_option
 @json_option
 def explain(
@@ -83,36 +80,10 @@ async def _by_config(setup: Setup, name: str, model: str, operation: Operation, 
 
 
 def _ask(server: str, admin_key: str | None, asked: Mapping[str, str]) -> CallExplained:
-    """The management side of a running hub. Redirects are not followed: the key is for that server."""
-    parts = urlsplit(server)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        fail("--server is the hub's address, such as http://127.0.0.1:8080")
-    if admin_key is None:
-        fail("--server needs --admin-key; `relayhub admin-keys create NAME --role viewer` makes one")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=ASK_S)
-    path = f"{parts.path.rstrip('/')}/api/admin/routes/explain?{urlencode(asked)}"
     try:
-        connection.request("GET", path, headers={"authorization": f"Bearer {admin_key}"})
-        answer = connection.getresponse()
-        status, body = answer.status, answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        fail(f"{server} could not be asked: {error}")
-    finally:
-        connection.close()
-    try:
-        said = json.loads(body)
-        return CallExplained.model_validate(said["data"])
-    except (ValueError, KeyError, TypeError):
-        fail(_message(body) or f"{server} answered with status {status}, and not as a relayhub does")
-
-
-def _message(body: bytes) -> str | None:
-    try:
-        said = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return str(said)
+        return CallExplained.model_validate(ask(server, admin_key, "/routes/explain", asked))
+    except ValueError:
+        fail(not_a_relayhub(server))
 
 
 def _show(found: CallExplained, *, live: bool) -> None:

@@ -12,6 +12,7 @@ import click
 from relayhub.cli.support import Setup
 from relayhub.cli.units import UNLIMITED, to_nano, to_units
 from relayhub.types.key_limits import COUNTS, MAX_LIMIT, KeyLimits
+from relayhub.types.on_disconnect import OnDisconnect
 
 INHERIT = "inherit"
 NONE = "none"
@@ -62,6 +63,7 @@ class LimitsSaid:
     video_seconds: int | None
     spend_per_day: int | None
     spend_per_month: int | None
+    on_disconnect: str | None
 
     def over(self, before: KeyLimits, setup: Setup) -> KeyLimits:
         """What was there, with what was said. Raises a usage error for what the ledger cannot hold."""
@@ -77,6 +79,8 @@ class LimitsSaid:
         said: dict[str, Any] = {name: count or None for name, count in counts.items() if count is not None}
         lists = {"providers": self.providers, "networks": self.networks}
         said |= {name: names or None for name, names in lists.items() if names is not None}
+        if self.on_disconnect is not None:
+            said["on_disconnect"] = None if self.on_disconnect == NONE else OnDisconnect(self.on_disconnect)
         return replace(before, **said)
 
 
@@ -103,6 +107,7 @@ def limit_options(command: Callable[..., T]) -> Callable[..., T]:
         _count("--video-seconds", "Seconds of video per day."),
         _count("--spend-per-day", "Units it may spend in a day."),
         _count("--spend-per-month", "Units it may spend in a month."),
+        _on_disconnect,
     )
     for option in reversed(options):
         gathered = option(gathered)
@@ -116,6 +121,12 @@ def _count(name: str, text: str) -> Callable[[Callable[..., T]], Callable[..., T
 def _names(name: str, text: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
     return click.option(name, type=NamesType(), help=f"{text} '{NONE}': any.")
 
+
+_on_disconnect = click.option(
+    "--on-disconnect",
+    type=click.Choice([*map(str, OnDisconnect), NONE]),
+    help=f"What becomes of a call whose client leaves. '{NONE}': as the config has it.",
+)
 
 tag_option = click.option("--tag", "tags", multiple=True, help="A tag, for reports; may be given several times.")
 
@@ -149,4 +160,5 @@ def shown_limits(setup: Setup, limits: KeyLimits) -> dict[str, object]:
         count = getattr(limits, name)
         nano = name.endswith("_nano")
         shown[name.removesuffix("_nano")] = to_units(setup, count) if nano and count is not None else count
+    shown["on_disconnect"] = limits.on_disconnect
     return shown

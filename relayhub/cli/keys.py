@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from relayhub.accounts.issuing import IssuedKey, issue_key, rotate_key
+from relayhub.accounts.key_use import running_counts, video_seconds
 from relayhub.cli.actor import cli_actor
 from relayhub.cli.key_limits import (
     INHERIT,
@@ -125,12 +126,13 @@ async def _create(setup: Setup, account_name: str, terms: KeyTerms) -> IssuedKey
 
 
 @keys.command("list")
+@click.option("--account", help="Of this account (name or id) only.")
 @config_option
 @json_option
-def list_keys(config_path: Path | None, as_json: bool) -> None:
+def list_keys(account: str | None, config_path: Path | None, as_json: bool) -> None:
     """List the keys; their secrets are not known here."""
     setup = set_up(config_path)
-    rows = [_shown(setup, key) for key in run(_all(setup))]
+    rows = [_shown(setup, key) for key in run(_all(setup, account))]
     if as_json:
         print_json(rows)
         return
@@ -142,9 +144,10 @@ def list_keys(config_path: Path | None, as_json: bool) -> None:
     )
 
 
-async def _all(setup: Setup) -> list[Key]:
+async def _all(setup: Setup, account: str | None) -> list[Key]:
     async with open_store(setup) as store:
-        return await store.keys.all()
+        account_id = None if account is None else (await store.accounts.get(account)).id
+        return [key for key in await store.keys.all() if account_id in (None, key.account_id)]
 
 
 @keys.command()
@@ -228,7 +231,7 @@ def _say(setup: Setup, what: str, key: Key, *, as_json: bool) -> None:
 async def _update(setup: Setup, name: str, changed: Callable[[Key], KeyTerms]) -> Key:
     async with open_store(setup) as store:
         key = await store.keys.named(name)
-        return await store.keys.update(key.id, changed(key), cli_actor())
+        return await store.keys.update(key.id, changed, cli_actor())
 
 
 def _shown(setup: Setup, key: Key) -> dict[str, object]:
@@ -290,13 +293,12 @@ async def _look(setup: Setup, name: str) -> tuple[Key, dict[str, int]]:
 
 async def _used(setup: Setup, store: Store, key: Key) -> dict[str, int]:
     """Requests and tokens in this minute, seconds of video and units today and this month."""
-    calendar, now = Calendar(setup.config.quota.zone), SystemClock().now()
-    counts = await store.keys.counts(key.id)
-    running = {window: amount for window, (since, amount) in counts.items() if since >= calendar.start(window, now)}
+    calendar = Calendar(setup.config.quota.zone)
+    running = await running_counts(store.keys, key.id, calendar, SystemClock().now())
     shown = {
         "requests_per_minute": running.get(Window.REQUESTS),
         "tokens_per_minute": running.get(Window.TOKENS),
-        "video_seconds_per_day": None if Window.VIDEO not in running else -(-running[Window.VIDEO] // 1000),
+        "video_seconds_per_day": None if Window.VIDEO not in running else video_seconds(running[Window.VIDEO]),
         "spend_per_day": None if Window.DAY not in running else spent_units(setup, running[Window.DAY]),
         "spend_per_month": None if Window.MONTH not in running else spent_units(setup, running[Window.MONTH]),
     }

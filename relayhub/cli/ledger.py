@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from relayhub.cli.moments import shown_time
+from relayhub.cli.moments import shown_time, timestamp
 from relayhub.cli.support import (
     EXIT_FAILURE,
     Setup,
@@ -31,14 +33,39 @@ def ledger() -> None:
 
 @ledger.command("list")
 @click.option("--account", help="Of this account (name or id) only.")
+@click.option("--key", help="Of this key (name or id) only.")
 @click.option("--kind", type=click.Choice([kind.value for kind in LedgerKind]), help="Of this kind only.")
+@click.option("--call", "call_id", help="Of this call only.")
+@click.option("--actor", help="Grants and adjustments of theirs only, such as person:alice or cli:root.")
+@click.option("--since", type=click.DateTime(), help="From this time on (UTC).")
+@click.option("--until", type=click.DateTime(), help="Before this time (UTC).")
+@click.option("--after", type=click.IntRange(min=0), help="Rows after the last page, by the id that it ended with.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="Most rows.")
 @config_option
 @json_option
-def list_rows(account: str | None, kind: str | None, limit: int, config_path: Path | None, as_json: bool) -> None:
+def list_rows(
+    account: str | None,
+    key: str | None,
+    kind: str | None,
+    call_id: str | None,
+    actor: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    after: int | None,
+    limit: int,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
     """List the rows, newest first; amounts are nano-USD."""
-    setup = set_up(config_path)
-    rows = [_shown(row) for row in run(_rows(setup, account, None if kind is None else LedgerKind(kind), limit))]
+    wanted = LedgerFilter(
+        kind=None if kind is None else LedgerKind(kind),
+        below=after,
+        call_id=call_id,
+        actor=actor,
+        since=timestamp(since),
+        until=timestamp(until),
+    )
+    rows = [_shown(row) for row in run(_rows(set_up(config_path), account, key, wanted, limit))]
     if as_json:
         print_json(rows)
         return
@@ -50,10 +77,13 @@ def list_rows(account: str | None, kind: str | None, limit: int, config_path: Pa
     )
 
 
-async def _rows(setup: Setup, account: str | None, kind: LedgerKind | None, limit: int) -> list[LedgerRow]:
+async def _rows(
+    setup: Setup, account: str | None, key: str | None, wanted: LedgerFilter, limit: int
+) -> list[LedgerRow]:
     async with open_store(setup) as store:
         account_id = None if account is None else (await store.accounts.get(account)).id
-        return await store.ledger_report.rows(LedgerFilter(account_id=account_id, kind=kind), limit)
+        key_id = None if key is None else (await store.keys.named(key)).id
+        return await store.ledger_report.rows(replace(wanted, account_id=account_id, key_id=key_id), limit)
 
 
 def _shown(row: LedgerRow) -> dict[str, object]:

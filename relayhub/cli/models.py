@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from relayhub.accounts.price_book import tariff_of
-from relayhub.app import build_provider
+from relayhub.build.providers import build_provider
 from relayhub.cli.support import Setup, config_option, fail, json_option, print_json, print_table, run, set_up
-from relayhub.config import discovered_yaml
+from relayhub.config import discovered_yaml, merged_models
 from relayhub.routing.discovery import discover_models
 from relayhub.sdk.clock import SystemClock
 from relayhub.sdk.provider import PriceList
@@ -60,7 +61,8 @@ def discover(provider: str, config_path: Path | None, as_json: bool, write: Path
 
     With --write the names go to a YAML file that the provider's `models_file:` may name. Prices are not known upstream:
     the file leaves them to you, and a model without a price is refused until it has one. With --prices it begins with
-    those of a dated list that the plugin ships; what stands in the YAML then is what is charged.
+    those of a dated list that the plugin ships; what stands in the YAML then is what is charged. A file that is there
+    already keeps what it says: models are added at its end, and none loses its price.
     """
     setup = set_up(config_path)
     if provider not in setup.config.providers:
@@ -70,13 +72,42 @@ def discover(provider: str, config_path: Path | None, as_json: bool, write: Path
     prices = {} if shipped is None else {name: price for name in names if (price := shipped.of(name)) is not None}
     origin = None if shipped is None else f"{shipped.source}, as of {shipped.as_of}"
     if write is not None:
-        write.write_text(discovered_yaml(names, prices, origin), encoding="utf-8")
-        rest = f"{len(prices)} of them have a price; give the others one" if prices else "Give each a price"
-        click.echo(f"Wrote {len(names)} models to {write}. {rest}, then name the file: models_file: {write}")
+        settled = {model.name for model in setup.config.providers[provider].models}
+        _write(write, names, prices, origin, settled)
     elif as_json:
         print_json(names if shipped is None else {name: prices.get(name) for name in names})
     else:
         click.echo("\n".join(names) if shipped is None else discovered_yaml(names, prices, origin).rstrip())
+
+
+def _write(
+    path: Path,
+    names: Sequence[str],
+    prices: Mapping[str, Mapping[str, object]],
+    origin: str | None,
+    settled: Collection[str],
+) -> None:
+    try:
+        merged = merged_models(_text(path), names, prices, origin, settled)
+    except (OSError, ValueError) as error:
+        fail(f"{path} was left as it is: {error}")
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        fresh.write_text(merged.text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        fail(f"{path} cannot be written: {error}")
+    known = len(names) - len(merged.added)
+    priced = len(merged.priced) + sum(1 for name in merged.added if name in prices)
+    rest = f"{priced} of them have a price; give the others one" if priced else "Give each a price"
+    before = f" ({known} were there and stay as they are)" if known else ""
+    click.echo(f"Wrote {len(merged.added)} models to {path}{before}. {rest}, then name the file: models_file: {path}")
+    if merged.unlisted:
+        click.echo(f"Not listed upstream (any more): {', '.join(merged.unlisted)}", err=True)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _shipped(setup: Setup, provider: str) -> PriceList:

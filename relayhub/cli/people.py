@@ -77,6 +77,24 @@ async def _create(setup: Setup, name: str, password: str, role: Role, account: s
         return await sign_in_of(store, setup).create(name, password, role, account_id, cli_actor())
 
 
+@people.command()
+@click.argument("name")
+@config_option
+@json_option
+def show(name: str, config_path: Path | None, as_json: bool) -> None:
+    """Show the person NAME (or id)."""
+    shown = _shown(run(_get(set_up(config_path), name)))
+    if as_json:
+        print_json(shown)
+    else:
+        print_table(["", ""], [[field, value] for field, value in shown.items() if value is not None], empty="")
+
+
+async def _get(setup: Setup, name: str) -> Person:
+    async with open_store(setup) as store:
+        return await store.people.get(name)
+
+
 @people.command("list")
 @config_option
 @json_option
@@ -180,20 +198,24 @@ def _session(session: Session) -> dict[str, object]:
 
 @people.command("sign-out")
 @click.argument("name")
+@click.option("--session", "session_id", help="Only this session, by its id.")
 @config_option
 @json_option
-def sign_out(name: str, config_path: Path | None, as_json: bool) -> None:
+def sign_out(name: str, session_id: str | None, config_path: Path | None, as_json: bool) -> None:
     """End all sessions of NAME (or id), at once."""
-    ended = run(_sign_out(set_up(config_path), name))
+    ended = run(_sign_out(set_up(config_path), name, session_id))
     if as_json:
         print_json({"ended": ended})
     else:
-        click.echo(f"Ended {ended} sessions.")
+        click.echo(f"Ended {ended} session{'' if ended == 1 else 's'}.")
 
 
-async def _sign_out(setup: Setup, name: str) -> int:
+async def _sign_out(setup: Setup, name: str, session_id: str | None) -> int:
     async with open_store(setup) as store:
         person = await store.people.get(name)
+        if session_id is not None:
+            await store.sessions.end(session_id, person.id, cli_actor())
+            return 1
         return await store.sessions.end_all(person.id, cli_actor())
 
 

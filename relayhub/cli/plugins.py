@@ -34,6 +34,7 @@ def list_plugins(config_path: Path | None, as_json: bool) -> None:
             "origin": plugin.origin,
             "version": plugin.version,
             "provider_types": [kind.name for kind in host.types_of(plugin.name)],
+            "ingresses": [ingress.name for ingress in host.ingresses if ingress.plugin == plugin.name],
         }
         for plugin in host.plugins
     ]
@@ -41,7 +42,10 @@ def list_plugins(config_path: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"plugins": loaded, "quarantined": broken})
         return
-    rows = [[p["name"], p["version"], p["source"], ", ".join(p["provider_types"]), p["origin"]] for p in loaded]
-    print_table(["Plugin", "Version", "Source", "Provider types", "Origin"], rows, empty="No plugin is loaded.")
+    rows = [
+        [p["name"], p["version"], p["source"], ", ".join((*p["provider_types"], *p["ingresses"])), p["origin"]]
+        for p in loaded
+    ]
+    print_table(["Plugin", "Version", "Source", "Brings", "Origin"], rows, empty="No plugin is loaded.")
     for item in broken:
         click.echo(f"\nQuarantined: {item['name']} ({item['origin']})\n  {item['reason']}")

@@ -6,18 +6,20 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 import orjson
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from relayhub.cli.steady import run_steadily
 from relayhub.config import Config, ConfigError, Document, locate, read, read_demo
 from relayhub.plugins.host import PluginHost
 from relayhub.plugins.loaded import PluginError
+from relayhub.running.source import ConfigSource
 from relayhub.sdk.clock import SystemClock
 from relayhub.store.errors import StoreError
 from relayhub.store.store import Store
@@ -40,26 +42,34 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A validated config with the plugins it was validated against. ``path``: ``None`` in demo mode."""
+    """A validated config with the plugins it was validated against. ``path``: ``None`` in demo mode. ``overrides``: flags, as
+    the config has them."""
 
     config: Config
     plugins: PluginHost
     path: Path | None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> ConfigSource:
+        """For reading it again."""
+        return ConfigSource(None if self.path is None else self.path.absolute(), self.overrides)
 
     @property
     def demo(self) -> bool:
         return self.path is None
 
 
-def set_up(config_path: Path | None, overrides: Mapping[str, str] | None = None) -> Setup:
-    """Read the config and load its plugins. Ends the program with exit code 3 and every problem if it is invalid."""
+def set_up(config_path: Path | None, overrides: Mapping[str, str] | None = None, text: str | None = None) -> Setup:
+    """Read the config and load its plugins. Ends the program with exit code 3 and every problem if it is invalid. ``text``:
+    see :func:`relayhub.config.read`."""
     try:
         path = locate(config_path, os.environ, Path.cwd())
-        document = read(path, os.environ, overrides or {})
+        document = read(path, os.environ, overrides or {}, text)
         host = load_plugins(document)
         if path is None:
             document = read_demo(host.demo_providers(), os.environ, overrides or {})
-        return Setup(document.validate(host.settings_models(), host.why_missing), host, path)
+        return Setup(document.validate(host.settings_models(), host.why_missing), host, path, overrides or {})
     except ConfigError as error:
         invalid_config(error)
     except PluginError as error:
@@ -82,7 +92,7 @@ def run(work: Coroutine[object, object, T]) -> T:
             return asyncio.run(work)
         import uvloop
 
-        return uvloop.run(work)
+        return run_steadily(work, uvloop.new_event_loop)
     except ConfigError as error:
         invalid_config(error)
     except (RelayhubError, StoreError) as error:
@@ -120,7 +130,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     if not rows:
         click.echo(empty)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    whole = (Column(name, overflow="fold") for name in columns)  # what does not fit is folded, never cut
+    table = Table(*whole, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     Console(soft_wrap=True).print(table)

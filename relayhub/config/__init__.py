@@ -3,9 +3,12 @@
 ``locate`` → ``read`` → ``Document.plugins`` (the host loads them) → ``Document.validate`` → ``Config``.
 """
 
+from relayhub.config.differences import Change
 from relayhub.config.json_schema import json_schema
-from relayhub.config.load import Document, locate, read, read_demo
+from relayhub.config.live import taken_over
+from relayhub.config.load import Document, control_of, locate, read, read_demo
 from relayhub.config.model import Config, Model, ProviderConfig
+from relayhub.config.models_file import MergedModels, merged_models
 from relayhub.config.output import discovered_yaml, effective, effective_yaml, example_text
 from relayhub.config.problems import ConfigError, Problem
 from relayhub.config.schema import (
@@ -25,10 +28,12 @@ from relayhub.config.source import Place
 __all__ = [
     "CORE_PROVIDER_FIELDS",
     "AccountsConfig",
+    "Change",
     "Config",
     "ConfigError",
     "Document",
     "LoggingConfig",
+    "MergedModels",
     "Model",
     "ModelConfig",
     "Place",
@@ -40,12 +45,15 @@ __all__ = [
     "RoutingConfig",
     "ServerConfig",
     "StoreConfig",
+    "control_of",
     "discovered_yaml",
     "effective",
     "effective_yaml",
     "example_text",
     "json_schema",
     "locate",
+    "merged_models",
     "read",
     "read_demo",
+    "taken_over",
 ]

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import platformdirs
 from pydantic import BaseModel
 
 from relayhub.config.checking import Checker
 from relayhub.config.env import Substitution, apply_environment, assign
+from relayhub.config.live import taken_over
 from relayhub.config.model import Config
 from relayhub.config.model_entries import read_text, source_of
 from relayhub.config.problems import ConfigError, Problem
 from relayhub.config.providers import WhyMissing, is_disabled
-from relayhub.config.schema import PluginsConfig
+from relayhub.config.schema import (
+    ArtifactsConfig,
+    PluginsConfig,
+    QuotaConfig,
+    ServerConfig,
+    StoreConfig,
+    UsageConfig,
+)
 from relayhub.config.source import Source, Spot
 from relayhub.config.tree import KeyPath, Node, empty, made, mapping, parse
 from relayhub.config.validation import validate
 from relayhub.types.json import Json
+
+M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_NAME = "relayhub.yaml"
 DEMO_DATABASE = "demo.db"
@@ -39,16 +50,58 @@ class Document:
 
     def plugins(self) -> PluginsConfig:
         """The ``plugins:`` section by itself, without the keys that are wrong (``validate`` reports them)."""
-        section = self.root.child("plugins")
+        return self._leniently("plugins", PluginsConfig)
+
+    def control(self) -> Path:
+        """The control socket of the hub that runs with this config, also where something else in it is wrong."""
+        server, store = self._leniently("server", ServerConfig), self._leniently("store", StoreConfig)
+        return control_of(server, store)
+
+    def holding(self, wanted: Config) -> Config:
+        """``wanted``, as a hub that was started with this document serves it: see :func:`relayhub.config.taken_over`."""
+        started = replace(
+            wanted,
+            server=self._leniently("server", ServerConfig),
+            store=self._leniently("store", StoreConfig),
+            quota=self._leniently("quota", QuotaConfig),
+            artifacts=self._leniently("artifacts", ArtifactsConfig),
+            usage=self._leniently("usage", UsageConfig),
+            plugins=self.plugins(),
+        )
+        return taken_over(started, wanted)[0]
+
+    def _leniently(self, name: str, model: type[M]) -> M:
+        section = self.root.child(name)
         if section is None or not isinstance(section.value, dict):
-            return PluginsConfig()
-        return Checker(self.folder).leniently(PluginsConfig, section)
+            return model()
+        return Checker(self.folder).leniently(model, section)
+
+    def files(self) -> set[Path]:
+        """Other files that the config reads: secrets, certificates, lists of models."""
+        return {self.folder / Path(name).expanduser() for name in _files(self.root)}
 
     def validate(self, types: Mapping[str, type[BaseModel]], why_missing: WhyMissing = lambda _: None) -> Config:
         """``types``: provider type name → settings model of its plugin. ``why_missing`` may know why a type is not among
         them (a quarantined plugin). Raises one ``ConfigError`` with every problem. Reads ``models_file`` and the
         ``*_file`` of secrets."""
         return validate(self.root, self.folder, self.problems, types, why_missing)
+
+
+def control_of(server: ServerConfig, store: StoreConfig) -> Path:
+    """Beside the database unless the config says where."""
+    return server.control or store.path.with_name(f"{store.path.name}.control")
+
+
+def _files(node: Node) -> Iterator[str]:
+    if not isinstance(node.value, dict):
+        for child in node.value if isinstance(node.value, tuple) else ():
+            yield from _files(child)
+        return
+    for key, child in node.value.items():
+        if key.endswith("_file") and isinstance(child.value, str) and child.value:
+            yield child.value
+        else:
+            yield from _files(child)
 
 
 def locate(explicit: Path | None, env: Mapping[str, str], cwd: Path) -> Path | None:
@@ -65,14 +118,16 @@ def locate(explicit: Path | None, env: Mapping[str, str], cwd: Path) -> Path | N
     raise ConfigError([Problem(Spot(asked), "", f"there is no file {path}", f"`relayhub init {path}` writes one.")])
 
 
-def read(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, str] = NO_FLAGS) -> Document:
-    """``overrides``: flags, as ``{"server.port": "9000"}``. Without a file: environment and flags alone. Raises
-    ``ConfigError`` if the file cannot be read or is not YAML."""
+def read(
+    path: Path | None, env: Mapping[str, str], overrides: Mapping[str, str] = NO_FLAGS, text: str | None = None
+) -> Document:
+    """``overrides``: flags, as ``{"server.port": "9000"}``. Without a file: environment and flags alone. ``text``: what the
+    file said, if not what it says now. Raises ``ConfigError`` if the file cannot be read or is not YAML."""
     if path is None:
         return _document(empty(Source("config")), Path.cwd(), (), env, overrides)
     name, problems = _shown(path), list[Problem]()
     try:
-        text = read_text(path)
+        text = read_text(path) if text is None else text
     except ValueError as error:
         raise ConfigError([Problem(Spot(Source(name)), "", str(error))]) from error
     source = source_of(name, text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 
@@ -26,6 +27,19 @@ def example_text() -> str:
 
 def effective(config: Config) -> JsonObject:
     """Every value in force, JSON-able, in the shape of the file; whatever looks like a secret is masked."""
+    return tree_of(config, _MASKED)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How settings and plain values are written."""
+
+    settings: Callable[[BaseModel], JsonObject]
+    value: Callable[[Json], Json]
+
+
+def tree_of(config: Config, view: View) -> JsonObject:
+    """The config in the shape of the file."""
     sections: dict[str, BaseModel] = {
         "server": config.server,
         "store": config.store,
@@ -39,8 +53,8 @@ def effective(config: Config) -> JsonObject:
         "logging": config.logging,
         "plugins": config.plugins,
     }
-    shown: JsonObject = {name: _masked(section.model_dump(mode="json")) for name, section in sections.items()}
-    providers: JsonObject = {name: _provider(provider) for name, provider in config.providers.items()}
+    shown: JsonObject = {name: view.value(section.model_dump(mode="json")) for name, section in sections.items()}
+    providers: JsonObject = {name: _provider(provider, view) for name, provider in config.providers.items()}
     shown["currencies"] = {name: nano_to_usd(rate) for name, rate in config.currencies.items()}
     return {**shown, "providers": {**providers, **{name: {"enabled": False} for name in config.disabled}}}
 
@@ -50,7 +64,7 @@ def effective_yaml(config: Config) -> str:
     return yaml.safe_dump(effective(config), sort_keys=False, allow_unicode=True)
 
 
-def _provider(provider: ProviderConfig) -> JsonObject:
+def _provider(provider: ProviderConfig, view: View) -> JsonObject:
     core: JsonObject = {
         "headers": dict(provider.headers),
         "body_defaults": dict(provider.body_defaults),
@@ -62,16 +76,16 @@ def _provider(provider: ProviderConfig) -> JsonObject:
         "default_video_model": provider.default_video_model,
         "models": {model.name: _model(model) for model in provider.models},
     }
-    shown: JsonObject = {key: _masked(value) for key, value in core.items()}
+    shown: JsonObject = {key: view.value(value) for key, value in core.items()}
     if provider.credentials:
         shown["credentials"] = [
-            {"name": one.name, "weight": one.weight, **_settings(one.settings)} for one in provider.credentials
+            {"name": one.name, "weight": one.weight, **view.settings(one.settings)} for one in provider.credentials
         ]
         return {"type": provider.type, **shown}
-    return {"type": provider.type, **_settings(provider.settings), **shown}
+    return {"type": provider.type, **view.settings(provider.settings), **shown}
 
 
-def _settings(settings: BaseModel) -> JsonObject:
+def _masked_settings(settings: BaseModel) -> JsonObject:
     dumped: JsonObject = settings.model_dump(mode="json", by_alias=True)
     for name in secret_fields(type(settings)):
         key = key_of(type(settings), name)
@@ -108,8 +122,11 @@ def _masked(value: Json, key: str = "") -> Json:
             return value
 
 
-def _flow(entry: Mapping[str, object]) -> str:
-    text: str = yaml.safe_dump(entry, allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000)
+def flow(entry: Mapping[str, object]) -> str:
+    """On one line."""
+    text: str = yaml.safe_dump(
+        _plain(entry), allow_unicode=True, default_flow_style=True, sort_keys=False, width=10_000
+    )
     return text.strip()
 
 
@@ -119,6 +136,8 @@ def _plain(value: object) -> object:
 
 _HIDDEN = "**********"
 """What a ``SecretStr`` is dumped as."""
+
+_MASKED = View(_masked_settings, _masked)
 
 
 def discovered_yaml(
@@ -132,8 +151,15 @@ def discovered_yaml(
         "# same for all may stand in the provider's model_defaults instead.",
     ]
     if origin is not None:
-        lines.append(f"# Prices: {' '.join(origin.split())}. They are what the upstream charges; make them yours.")
-    for name in names:
-        quoted = yaml.safe_dump(name, allow_unicode=True, default_style='"', width=1000).strip()
-        lines.append(f"{quoted}: {_flow({'price': _plain(prices[name])} if name in prices else {})}")
+        lines.append(origin_line(origin))
+    lines += [discovered_line(name, prices) for name in names]
     return "\n".join(lines) + "\n"
+
+
+def origin_line(origin: str) -> str:
+    return f"# Prices: {' '.join(origin.split())}. They are what the upstream charges; make them yours."
+
+
+def discovered_line(name: str, prices: Mapping[str, Mapping[str, object]]) -> str:
+    quoted = yaml.safe_dump(name, allow_unicode=True, default_style='"', width=1000).strip()
+    return f"{quoted}: {flow({'price': prices[name]} if name in prices else {})}"

@@ -41,6 +41,7 @@ from relayhub.types.chat import ImageForm
 from relayhub.types.http import Deadlines
 from relayhub.types.json import JsonObject
 from relayhub.types.money import nano_to_usd
+from relayhub.types.on_disconnect import OnDisconnect
 
 _DEADLINES = Deadlines()
 
@@ -75,7 +76,13 @@ class ServerConfig(Section):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Port to listen on; 0 picks a free one.")
     unix_socket: ConfigPath | None = Field(None, description="Listen on this socket file instead of host and port.")
+    control: ConfigPath | None = Field(
+        None, description="Socket file for `relayhub reload`; default: beside the database, its name with .control."
+    )
     tls: TlsConfig | None = Field(None, description="Serve HTTPS with these files.")
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        1, description="Processes that serve; auto: one for each CPU that may be used."
+    )
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Networks whose X-Forwarded-* headers are believed, for example 10.0.0.0/8."
     )
@@ -131,6 +138,15 @@ class QuotaConfig(Section):
     timezone: ZoneName = Field("UTC", description="Whose days and months keys' daily and monthly limits count.")
     revoked_streams: Literal["finish", "cut"] = Field(
         "finish", description="What becomes of a key's open answers when it is revoked or disabled."
+    )
+    on_disconnect: OnDisconnect = Field(
+        OnDisconnect.ABORT_AND_ESTIMATE,
+        description="A client that leaves: abort_and_estimate, drain (the upstream's own count is charged), or void (free if"
+        " nothing came).",
+    )
+    drain_s: Seconds = Field(30, description="With drain: how long an upstream is read for a client that has left.")
+    drains: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        16, description="With drain: how many calls at a time; any further one is aborted and estimated."
     )
 
     @property
@@ -352,6 +368,9 @@ class ModelDefaults(Section):
     )
     weight: Annotated[int, Field(ge=0, le=1000)] | None = Field(
         None, description="How often it comes first among its tier; 0: only when the others fail."
+    )
+    on_disconnect: OnDisconnect | None = Field(
+        None, description="What becomes of a call whose client leaves; default: as quota.on_disconnect."
     )
 
 

@@ -26,7 +26,8 @@ class Envelope:
 
     ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model
     and the wish for a stream stand in the path, they come from there. ``text_bytes``: what a model reads as text, where
-    that is not simply the whole body; ``media_tokens``: for the hold, what the rest of it may amount to.
+    that is not simply the whole body; ``media_tokens``: for the hold, what the rest of it may amount to. ``as_is``: it was
+    looked through, and an upstream of the same dialect takes it as it is, but for the model's name and stream options.
     """
 
     model: str
@@ -38,6 +39,9 @@ class Envelope:
     framing: Framing = Framing.SSE
     text_bytes: int | None = None
     media_tokens: int = 0
+    as_is: bool = False
+    has_stream_options: bool = True
+    """``False``: certainly not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +127,13 @@ class NativeStream(Protocol):
         ...
 
 
-class ChatDialect(Protocol):
-    """A chat dialect as the hub uses it: towards clients, and for bytes that pass through.
+class ClientDialect(Protocol):
+    """A chat dialect as clients speak it: all that serving them by translation takes."""
 
-    Its other half, towards upstreams, is used by wires: ``encode_request(request, *, model, …) -> EncodedRequest``,
-    ``decode_reply``, ``stream_decoder`` and ``decode_error(reply) -> UpstreamError``; each codec says what it takes.
-    """
-
-    name: str
-    keep_alive: bytes | None
-    """What may be sent while there is nothing to say; ``None`` where clients break on it."""
+    @property
+    def keep_alive(self) -> bytes | None:
+        """What may be sent while there is nothing to say; ``None`` where clients break on it."""
+        ...
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
         """``model`` and ``framing`` (``None``: not streamed) only where the dialect has them in the path. Raises
@@ -148,6 +149,16 @@ class ChatDialect(Protocol):
     def encode_error_event(self, error: RelayhubError, request_id: str, envelope: Envelope) -> bytes:
         """The error of an answer whose head has been sent; nothing comes after it."""
         ...
+
+
+class ChatDialect(ClientDialect, Protocol):
+    """A chat dialect as the hub uses it: towards clients, and for bytes that pass through.
+
+    Its other half, towards upstreams, is used by wires: ``encode_request(request, *, model, …) -> EncodedRequest``,
+    ``decode_reply``, ``stream_decoder`` and ``decode_error(reply) -> UpstreamError``; each codec says what it takes.
+    """
+
+    name: str
 
     # the byte lane
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:

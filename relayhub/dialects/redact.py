@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import orjson
+
 from relayhub.types import limits
 
 _SECRETS = re.compile(
@@ -46,3 +48,49 @@ def shown(text: str) -> str:
     """Fit to be shown: redacted, on a bounded length."""
     text = redact(text)
     return text if len(text) <= limits.MAX_ERROR_TEXT else text[: limits.MAX_ERROR_TEXT - 1] + "…"
+
+
+_PIECE, _STRIDE, _MARGIN = 8, 4, 3
+"""A quotation of eleven characters or more has a piece that is looked for."""
+
+MOST_COMPARED = 128 << 10
+"""Bytes of a request that are searched."""
+
+_STRUCTURE = frozenset({"model", "role", "type", "object"})
+"""Fields whose values are no secret, and that errors are about."""
+
+
+def without_quotes(text: str, said: object) -> str:
+    """``text``, which an upstream wrote about the request ``said``, without what it repeats of it: prompts are neither logged
+    nor kept. ``said``: bytes; of anything else, and of what is too long to be searched, nothing may be repeated at all."""
+    if not isinstance(said, bytes) or len(said) > MOST_COMPARED:
+        return "(the upstream's words are left out: the request is too long to tell whether they repeat it)"
+    words = _words(said)
+    quoted = [False] * len(text)
+    for start in range(0, max(1, len(text) - _PIECE + 1), _STRIDE):
+        if text[start : start + _PIECE] in words:
+            first, last = max(0, start - _MARGIN), min(len(text), start + _PIECE + _MARGIN)
+            quoted[first:last] = [True] * (last - first)
+    return _QUOTED.sub("…", "".join("\0" if hidden else letter for letter, hidden in zip(text, quoted, strict=True)))
+
+
+_QUOTED = re.compile(r"\S*\0\S*")
+"""Whole words: what is left of one would show the rest."""
+
+
+def _words(said: bytes) -> str:
+    """Everything in a request that is text, without its escapes."""
+    try:
+        left = [orjson.loads(said)]
+    except orjson.JSONDecodeError:
+        return said.decode("utf-8", "replace")
+    found: list[str] = []
+    while left:
+        match left.pop():
+            case str() as text:
+                found.append(text)
+            case list() as values:
+                left.extend(values)
+            case dict() as fields:
+                left.extend(value for name, value in fields.items() if name not in _STRUCTURE)
+    return "\n".join(found)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from relayhub.dialects.codec import Envelope
-from relayhub.types.call import Dialect, Operation, Principal
+from relayhub.sdk.ordering import CallView
+from relayhub.types.call import Operation, Principal
 from relayhub.types.http import Body
 
 
@@ -15,21 +16,37 @@ from relayhub.types.http import Body
 class Call:
     """What a client asked for.
 
-    ``received_at`` is monotonic seconds; ``body``, where it is bytes, has passed the strict JSON check; ``client`` is the
-    client's address, for the log. ``provider``: the only one that may serve it, by its configured name or its type.
-    ``headers``: the client's headers that belong to the dialect, names lower case.
+    ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds; ``body``, where it is
+    bytes, has passed the strict JSON check; ``client`` is the client's address, for the log. ``provider``: the only one
+    that may serve it, by its configured name or its type. ``headers``: the client's headers that belong to the dialect,
+    names lower case.
     """
 
     id: str
     principal: Principal
     operation: Operation
-    dialect: Dialect
+    dialect: str
     body: Body
     envelope: Envelope
     received_at: float
     client: str = ""
     provider: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def view(self, model: str) -> CallView:
+        """For plugins. ``model``: as it is listed."""
+        who, envelope = self.principal, self.envelope
+        return CallView(
+            call_id=self.id,
+            key_id=who.key_id,
+            key_name=who.key_name,
+            account_id=who.account_id,
+            operation=self.operation.value,
+            dialect=str(self.dialect),
+            model=model,
+            stream=envelope.stream,
+            user=envelope.user,
+        )
 
     @property
     def size(self) -> int:

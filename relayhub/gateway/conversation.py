@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from relayhub.dialects.codec import ChatDialect
+from relayhub.dialects.codec import ClientDialect
 from relayhub.gateway.call import Call
 from relayhub.gateway.kept_state import TurnState, refs_of, restored
 from relayhub.sdk.clock import Clock
@@ -36,7 +36,7 @@ class Conversations:
     media: Fetcher
     clock: Clock
 
-    def of(self, codec: ChatDialect, call: Call) -> Conversation:
+    def of(self, codec: ClientDialect, call: Call) -> Conversation:
         return Conversation(self, codec, call)
 
     async def keep(self, call: Call, provider: str, state: TurnState | None) -> None:
@@ -55,7 +55,7 @@ class Conversations:
 class Conversation:
     """One call's request in the hub's words. Everything is done at most once, and only when somebody asks."""
 
-    def __init__(self, shared: Conversations, codec: ChatDialect, call: Call) -> None:
+    def __init__(self, shared: Conversations, codec: ClientDialect, call: Call) -> None:
         self._shared = shared
         self._codec = codec
         self._call = call

@@ -89,7 +89,7 @@ class Counting:
             steps = counter.count_tokens(route.upstream_model, conversation)
             return await drive(steps, provider.transport, provider.deadlines)
         except UpstreamError as error:
-            log.warning("count.failed", provider=provider.name, model=route.upstream_model, detail=str(error))
+            log.warning("count.failed", provider=provider.name, model=route.upstream_model, code=error.code)
             return None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from relayhub.dialects.codec import ChatDialect, ClientView, Framing
+from relayhub.dialects.codec import ChatDialect, ClientDialect, ClientView, Framing
 from relayhub.dialects.openai_embeddings import EmbeddingsDialect
 from relayhub.dialects.openai_native import NativeDialect
 from relayhub.gateway.answers import LaneStream, WholeAnswer, chars_of, refuse_content
@@ -17,8 +17,8 @@ from relayhub.gateway.native_lanes import RelayedOnly
 from relayhub.gateway.translated_stream import TranslatedStream, WitnessedStream
 from relayhub.routing.catalog import Route
 from relayhub.sdk.provider import ChatWire, EmbeddingWire, NativeCall, NativeWire
-from relayhub.types.call import Dialect, Operation
-from relayhub.types.chat import ChatRequest
+from relayhub.types.call import Operation
+from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import HttpReply, HttpRequest
 
@@ -48,11 +48,17 @@ class Lane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """The dialects this hub speaks to clients. ``native``: those that are never translated."""
+    """The dialects this hub speaks to clients. ``native``: those that are never translated. ``foreign``: plugins'; they
+    always are."""
 
-    chat: Mapping[Dialect, ChatDialect]
-    embeddings: Mapping[Dialect, EmbeddingsDialect]
-    native: Mapping[Dialect, NativeDialect] = field(default_factory=dict)
+    chat: Mapping[str, ChatDialect]
+    embeddings: Mapping[str, EmbeddingsDialect]
+    native: Mapping[str, NativeDialect] = field(default_factory=dict)
+    foreign: Mapping[str, ClientDialect] = field(default_factory=dict)
+
+    def client(self, dialect: str) -> ClientDialect | None:
+        """The codec of a chat dialect, whoever brought it."""
+        return self.chat.get(dialect) or self.foreign.get(dialect)
 
 
 def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, witness: bool) -> Lane | None:
@@ -64,7 +70,8 @@ def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, w
         case Operation.CHAT if native is not None:
             return NativeChat(codecs.chat[call.dialect], native, call, view, TurnState() if witness else None)
         case Operation.CHAT if able.chat is not None:
-            return TranslatedChat(codecs.chat[call.dialect], able.chat, call, view)
+            codec = codecs.client(call.dialect)
+            return None if codec is None else TranslatedChat(codec, able.chat, call, view)
         case Operation.EMBEDDINGS if native is not None:
             return NativeEmbeddings(codecs.embeddings[call.dialect], native, call, view)
         case Operation.EMBEDDINGS if able.embeddings is not None:
@@ -96,12 +103,18 @@ class NativeChat:
     view: ClientView
     state: TurnState | None = None
 
+    def body(self) -> bytes:
+        """What the upstream is sent."""
+        call = self.call
+        assert isinstance(call.body, bytes)
+        return self.codec.native_request(call.body, model=self.view.upstream_model, envelope=call.envelope)
+
     def request(self) -> HttpRequest:
         call, envelope = self.call, self.call.envelope
-        assert isinstance(call.body, bytes)
-        body = self.codec.native_request(call.body, model=self.view.upstream_model, envelope=envelope)
         framing = envelope.framing if envelope.stream else None
-        return self.wire.request(NativeCall(call.operation, self.view.upstream_model, body, framing, call.headers))
+        return self.wire.request(
+            NativeCall(call.operation, self.view.upstream_model, self.body(), framing, call.headers)
+        )
 
     def error(self, reply: HttpReply) -> UpstreamError:
         return self.wire.error(reply)
@@ -129,11 +142,13 @@ class NativeChat:
 class TranslatedChat:
     """``conversation``: the decoded request, once the pipeline has it ready for this wire."""
 
-    codec: ChatDialect
+    codec: ClientDialect
     wire: ChatWire
     call: Call
     view: ClientView
     state: TurnState | None = field(default_factory=TurnState)
+    answer: ChatReply | None = None
+    """A whole one, once it is there."""
 
     def prepare(self, conversation: ChatRequest) -> None:
         """To be called before :meth:`request`."""
@@ -151,12 +166,12 @@ class TranslatedChat:
         return self.wire.error(reply)
 
     def whole(self, reply: HttpReply) -> WholeAnswer:
-        answer = self.wire.reply(reply)
+        answer = self.answer = self.wire.reply(reply)
         self.state = TurnState.of_reply(answer)
         return WholeAnswer(self.codec.encode_reply(answer, self.view), answer.usage)
 
     def spoken_chars(self, body: bytes) -> int:
-        return chars_of(self.codec.decode_reply(body))
+        return 0 if self.answer is None else chars_of(self.answer)
 
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
         assert self.state is not None

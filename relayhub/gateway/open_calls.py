@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from relayhub.types.errors import ErrorKind, HubError, RelayhubError
+
+
+class Tracked:
+    """See :meth:`OpenCalls.track`."""
+
+    __slots__ = ("_calls", "_fresh", "_key_id", "_task")
+    _task: asyncio.Task[object]
+
+    def __init__(self, calls: OpenCalls, key_id: str | None) -> None:
+        self._calls = calls
+        self._key_id = key_id
+        self._fresh = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._fresh = self._calls.enter(task, self._key_id)
+
+    def __exit__(self, *_: object) -> None:
+        if self._fresh:
+            self._calls.leave(self._task)
 
 
 class OpenCalls:
@@ -24,25 +44,24 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    @contextmanager
-    def track(self, key_id: str | None = None) -> Iterator[None]:
-        """Counts the current task as a call of this key while the block runs; within another such block it only says whose
-        call it is."""
-        task = asyncio.current_task()
-        assert task is not None
-        if task in self._tasks:
-            self._tasks[task] = key_id
-            yield
-            return
+    def track(self, key_id: str | None = None) -> Tracked:
+        """For ``with``: counts the current task as a call of this key while the block runs; within another such block it
+        only says whose call it is."""
+        return Tracked(self, key_id)
+
+    def enter(self, task: asyncio.Task[object], key_id: str | None) -> bool:
+        """Whether it was not counted before."""
+        fresh = task not in self._tasks
         self._tasks[task] = key_id
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            del self._tasks[task]
-            self._reasons.pop(task, None)
-            if not self._tasks:
-                self._empty.set()
+        if fresh:
+            self._empty.clear()
+        return fresh
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        del self._tasks[task]
+        self._reasons.pop(task, None)
+        if not self._tasks:
+            self._empty.set()
 
     async def drain(self, limit_s: float) -> int:
         """Wait until no call is open; after ``limit_s`` cancel the rest. Returns how many had to be cut."""

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from relayhub.accounts.admission import Admission, Reservation
 from relayhub.accounts.estimate import Quote, estimate_nano, estimate_tokens
+from relayhub.dialects.redact import without_quotes
 from relayhub.gateway.call import Call, Client, ClientLeft
 from relayhub.gateway.conversation import Conversation, Conversations
+from relayhub.gateway.departure import LeavingTerms
+from relayhub.gateway.draining import Drains
 from relayhub.gateway.hedging import hedged
 from relayhub.gateway.lanes import Codecs, Lane, TranslatedChat, choose_lane, view_of
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.relaying import StreamRelay
+from relayhub.gateway.steady import SteadyWay, SteadyWays
 from relayhub.gateway.tally import Tally
+from relayhub.plugins.isolation import is_own
 from relayhub.routing.catalog import Catalog, Resolved, Route
 from relayhub.routing.router import Router, Way
 from relayhub.sdk.clock import Clock
@@ -24,12 +30,27 @@ from relayhub.sdk.transport import UpstreamReply
 from relayhub.types.call import Operation, Outcome
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
 from relayhub.types.http import HttpRequest
+from relayhub.types.on_disconnect import OnDisconnect
 from relayhub.upstream.body import read_error, read_whole, relay
-
-log = structlog.get_logger("relayhub.call")
 
 GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.TRANSCRIPTION, Operation.TRANSLATION})
 """Operations whose output is tokens, which the hold must cover."""
+
+
+class CallLog:
+    """Bound with the first line, and then for good: a lazy logger puts itself together again for every line, also for those
+    that are not written."""
+
+    __slots__ = ("_bound",)
+
+    def __init__(self) -> None:
+        self._bound: FilteringBoundLogger | None = None
+
+    def __call__(self) -> FilteringBoundLogger:
+        if self._bound is None:
+            bound: FilteringBoundLogger = structlog.get_logger("relayhub.call").bind()
+            self._bound = bound
+        return self._bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +65,13 @@ class Pipeline:
     bytes_per_token: int
     conversations: Conversations
     router: Router
+    leaving: LeavingTerms = field(default_factory=LeavingTerms)
+    drains: Drains = field(default_factory=Drains)
+    steady_ways: SteadyWays = field(init=False)
+    log: CallLog = field(default_factory=CallLog)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steady_ways", SteadyWays(self.codecs))
 
     async def serve(self, call: Call, client: Client) -> None:
         """Answer ``call``. Raises :class:`RelayhubError` for the ingress to render: before the head was sent it becomes
@@ -51,7 +79,21 @@ class Pipeline:
         was admitted, and its hold is settled or released."""
         resolved = self.catalog.resolve(call.envelope.model, call.principal, call.operation, call.provider)
         self.router.order(resolved.routes)  # where nobody can take it, it fails before anything is held
-        tally = Tally(call, resolved, client, self.clock)
+        may_drain = isinstance(call.body, bytes)  # any other body goes with its client
+        departure = self.leaving.departure(call.principal, resolved.routes, may_drain=may_drain)
+        tally = Tally(call, resolved, client, self.clock, departure)
+        if departure.policy is not OnDisconnect.DRAIN:
+            await self._serve(call, resolved, client, tally)
+            return
+        await self.drains.serve(
+            lambda sheltered: self._serve(call, resolved, sheltered, tally),
+            client,
+            tally,
+            self.leaving,
+            self.open_calls,
+        )
+
+    async def _serve(self, call: Call, resolved: Resolved, client: Client, tally: Tally) -> None:
         with self.open_calls.track(call.principal.key_id):
             amount_nano, tokens = self._estimate(call, resolved)
             admitted = self.admission.admit(call.principal, amount_nano, call.id, tally.about(), tokens=tokens)
@@ -92,10 +134,12 @@ class Pipeline:
         """Try the routes in the router's order. The next one is tried only where this one certainly did not execute the
         request (or the operator chose to repeat chat), and nothing of its answer has been shown to the client (a
         keep-alive comment is not an answer); or where the request cannot be said in this one's language."""
+        if len(resolved.routes) == 1 and (steady := self._steady(call, resolved.routes[0])) is not None:
+            return await self._try_steady(steady, client, tally, reservation)
         failure: RelayhubError | None = None
         conversation = self._conversation(call)
-        bound_to = await _bound_to(resolved.routes, conversation)
-        way = self.router.way(resolved.routes, call.operation, bound_to)
+        bound_to = None if len(resolved.routes) < 2 else await _bound_to(conversation)
+        way = self.router.way(resolved.routes, call.operation, bound_to, lambda: call.view(resolved.model))
         for route in way:
             lane = self._lane(call, resolved.model, route, witness=len(resolved.routes) > 1)
             if lane is None:
@@ -106,11 +150,51 @@ class Pipeline:
             except ClientError as error:
                 failure = failure or error
             except UpstreamError as error:
-                log.warning("attempt.failed", **_attempt_fields(tally, error))
-                if not way.goes_on(error, shown=tally.stream is not None and tally.stream.started):
+                self.log().warning("attempt.failed", **_attempt_fields(tally, error))
+                shown = tally.stream is not None and tally.stream.started
+                if tally.departure.left or not way.goes_on(error, shown=shown):
                     raise
                 failure = error
         raise failure or _not_spoken(resolved, call)
+
+    def _steady(self, call: Call, route: Route) -> SteadyWay | None:
+        if self.router.ordering is not None:
+            return None  # a plugin may have something against it
+        try:
+            return self.steady_ways.of(call, route)
+        except BaseException as error:
+            if not is_own(error):
+                raise
+            return None  # the long way finds the same fault, and says whose it is
+
+    async def _try_steady(self, steady: SteadyWay, client: Client, tally: Tally, reservation: Reservation) -> None:
+        """The only attempt there can be, by a way whose requests are prepared but for their body."""
+        route = tally.route
+        tally.begin(route)
+        way = Way(self.router, (route,), tally.call.operation)
+        with way.trying(route) as tally.trial:
+            try:
+                lane = steady.lane(tally.call, tally.model, route, self.clock)
+                body = lane.body()
+                client.note_dropped(steady.dropped)
+                tally.sent = True
+                reply = await steady.transport.exchange(steady.prepared, body, route.provider.deadlines)
+                try:
+                    await self._answer(lane, reply, client, tally, reservation)
+                except BaseException:
+                    reply.abort()
+                    raise
+                reply.leave()
+            except UpstreamError as error:
+                tally.sent = error.delivered
+                self.log().warning("attempt.failed", **_attempt_fields(tally, error))
+                raise
+            except (RelayhubError, ClientLeft):
+                raise
+            except BaseException as error:
+                if not is_own(error):
+                    raise
+                raise self._broken(tally, route) from error
 
     def _lane(self, call: Call, model: str, route: Route, *, witness: bool) -> Lane | None:
         view = view_of(call, route.model or model, route, int(self.clock.now()))
@@ -134,7 +218,7 @@ class Pipeline:
         model = tally.model
 
         def second() -> tuple[Tally, Coroutine[object, object, None]] | None:
-            route = way.beside()
+            route = None if tally.departure.left else way.beside()
             other = None if route is None else self._lane(tally.call, model, route, witness=True)
             if route is None or other is None:
                 return None
@@ -155,17 +239,25 @@ class Pipeline:
         route = tally.route
         with way.trying(route) as tally.trial:
             try:
-                request = await _prepared(lane, conversation)
+                if isinstance(lane, TranslatedChat):
+                    await _prepare(lane, conversation)
+                request = lane.request()
                 await self._relay(lane, request, route, client, tally, reservation)
             except (RelayhubError, ClientLeft):
                 raise
-            except (Exception, SystemExit) as error:
-                # Plugin isolation: a wire's own bug is that provider's failure, never the hub's.
-                log.exception("attempt.failed", **_attempt_fields(tally, _broken_provider(route)))
-                raise _broken_provider(route) from error
+            except BaseException as error:
+                if not is_own(error):
+                    raise
+                raise self._broken(tally, route) from error
+
+    def _broken(self, tally: Tally, route: Route) -> UpstreamError:
+        """Plugin isolation: a wire's own bug is that provider's failure, never the hub's. Call it where it was caught."""
+        failed = _broken_provider(route)
+        self.log().exception("attempt.failed", **_attempt_fields(tally, failed))
+        return failed
 
     def _conversation(self, call: Call) -> Conversation | None:
-        codec = self.codecs.chat.get(call.dialect)
+        codec = self.codecs.client(call.dialect)
         return None if codec is None else self.conversations.of(codec, call)
 
     async def _relay(
@@ -176,15 +268,20 @@ class Pipeline:
         try:
             exchange = route.provider.send(request)
             async with exchange as reply:
-                if not 200 <= reply.status < 300:
-                    raise lane.error(await read_error(reply))
-                if tally.call.envelope.stream:
-                    await self._relay_stream(lane, reply, client, tally, reservation)
-                else:
-                    await self._relay_whole(lane, reply, client, tally, reservation)
+                await self._answer(lane, reply, client, tally, reservation)
         except UpstreamError as error:
             tally.sent = error.delivered
             raise
+
+    async def _answer(
+        self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
+    ) -> None:
+        if not 200 <= reply.status < 300:
+            raise lane.error(await read_error(reply))
+        if tally.call.envelope.stream:
+            await self._relay_stream(lane, reply, client, tally, reservation)
+        else:
+            await self._relay_whole(lane, reply, client, tally, reservation)
 
     async def _relay_stream(
         self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
@@ -206,7 +303,8 @@ class Pipeline:
         tally.usage = answer.usage
         if answer.usage is None:
             tally.whole_chars = lane.spoken_chars(answer.body)
-        await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
+        if lane.state is not None:
+            await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
         await self._settle(reservation, tally, Outcome.COMPLETED)
         await client.reply(answer.body, answer.content_type)
 
@@ -220,7 +318,7 @@ class Pipeline:
         tally.settled = True
         record = tally.record(outcome, error)
         await reservation.settle(record)
-        log.info(
+        self.log().info(
             "call.finished",
             call_id=record.call_id,
             key=tally.call.principal.key_name,
@@ -238,11 +336,12 @@ class Pipeline:
             attempts=record.attempts,
             first_byte_ms=record.first_byte_ms,
             duration_ms=record.duration_ms,
+            on_disconnect=record.on_disconnect,
         )
 
     async def _interrupted(self, reservation: Reservation, tally: Tally) -> None:
         """The client left, or the hub is cutting its last calls off; by now the upstream connection is closed."""
-        by_hub = self.open_calls.cancelled_by_hub()
+        by_hub = None if tally.departure.left else self.open_calls.cancelled_by_hub()
         await self._settle(reservation, tally, Outcome.HUB_ERROR if by_hub else Outcome.CLIENT_LEFT, by_hub)
         if by_hub is not None:
             task = asyncio.current_task()
@@ -251,16 +350,15 @@ class Pipeline:
             raise by_hub
 
 
-async def _prepared(lane: Lane, conversation: Conversation | None) -> HttpRequest:
-    """The request for this lane. Raises ``ClientError`` for what its language cannot say."""
-    if isinstance(lane, TranslatedChat) and conversation is not None:
+async def _prepare(lane: TranslatedChat, conversation: Conversation | None) -> None:
+    """Raises ``ClientError`` for what the lane's language cannot say."""
+    if conversation is not None:
         lane.prepare(await conversation.request(inline_media=lane.wants_inline_media))
-    return lane.request()
 
 
-async def _bound_to(routes: tuple[Route, ...], conversation: Conversation | None) -> str | None:
+async def _bound_to(conversation: Conversation | None) -> str | None:
     """Whose signed thinking the conversation carries: to any other it means nothing."""
-    if len(routes) < 2 or conversation is None:
+    if conversation is None:
         return None
     try:
         return await conversation.last_provider()
@@ -278,6 +376,10 @@ def _outcome(error: RelayhubError) -> Outcome:
             return Outcome.HUB_ERROR
 
 
+_MOST_LOGGED = 500
+"""Characters of an upstream's words."""
+
+
 def _attempt_fields(tally: Tally, error: UpstreamError) -> dict[str, object]:
     return {
         "call_id": tally.call.id,
@@ -286,7 +388,7 @@ def _attempt_fields(tally: Tally, error: UpstreamError) -> dict[str, object]:
         "attempt": tally.attempts,
         "code": error.code,
         "status": error.status,
-        "detail": error.detail,
+        "detail": error.detail and without_quotes(error.detail[:_MOST_LOGGED], tally.call.body),
     }
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from relayhub.gateway.answers import LaneStream
 from relayhub.gateway.call import Client
 from relayhub.gateway.tally import Tally
+from relayhub.plugins.isolation import PluginRaised
+from relayhub.types.errors import RelayhubError
 
 
 @dataclass(slots=True)
@@ -20,7 +22,12 @@ class StreamRelay:
 
     def take(self, data: bytes) -> bool:
         """Whether more may come at once. Raises what the stream's reader raises."""
-        frames = self.stream.feed(data)
+        try:
+            frames = self.stream.feed(data)
+        except RelayhubError:
+            raise
+        except BaseException as error:  # called by the event loop itself, which some of these would end
+            raise PluginRaised from error
         if self.waiting:
             frames = self.waiting + frames
         if not self.stream.started:
@@ -30,6 +37,7 @@ class StreamRelay:
         if frames and not self.client.push(frames):
             self.waiting = frames
             return False
+        self.tally.departure.delivered = True
         self.waiting = b""
         return not self.stream.ended
 
@@ -38,4 +46,5 @@ class StreamRelay:
         frames, self.waiting = self.waiting, b""
         if frames:
             await self.client.write(frames)
+            self.tally.departure.delivered = True
         return not self.stream.ended

@@ -14,12 +14,15 @@ from relayhub.accounts.admission import Admission, Reservation
 from relayhub.accounts.estimate import Quote
 from relayhub.gateway.answers import refuse_content
 from relayhub.gateway.call import ClientLeft
+from relayhub.gateway.departure import Departure, LeavingTerms
 from relayhub.gateway.open_calls import OpenCalls
+from relayhub.plugins.isolation import is_own
 from relayhub.routing.catalog import Catalog, Route
 from relayhub.routing.driving import Driven
 from relayhub.routing.router import Router, Trial, Way
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.media import SpeechWire, StreamingSpeechWire
+from relayhub.sdk.ordering import CallView
 from relayhub.store.intents import HoldAbout
 from relayhub.types.call import Operation, Outcome, Principal, UsageRecord
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError, upstream_broke
@@ -48,6 +51,13 @@ class SpeechCall:
     user: str | None = None
     client: str = ""
 
+    def view(self, model: str) -> CallView:
+        """For plugins. ``model``: as it is listed."""
+        who = self.principal
+        return CallView(
+            self.id, who.key_id, who.key_name, who.account_id, Operation.SPEECH.value, DIALECT, model, user=self.user
+        )
+
 
 class Listener(Protocol):
     """Where the audio goes. All raise ``ClientLeft``."""
@@ -75,12 +85,14 @@ class Voice:
 
 @dataclass(slots=True)
 class _Tally:
-    """``sent``: the current attempt may have reached its upstream."""
+    """``sent``: the current attempt may have reached its upstream. ``streams``: it has been asked to speak piece by piece."""
 
     voice: Voice
+    departure: Departure
     attempts: int = 0
     trial: Trial | None = None
     sent: bool = False
+    streams: bool = False
     usage: MediaUsage | None = None
     first_byte_at: float | None = None
     settled: bool = field(default=False)
@@ -95,13 +107,15 @@ class SpeechCalls:
     open_calls: OpenCalls
     clock: Clock
     router: Router = field(default_factory=Router)
+    leaving: LeavingTerms = field(default_factory=LeavingTerms)
 
     async def serve(self, call: SpeechCall, listener: Listener) -> None:
         """Speak. Raises ``RelayhubError``: before ``listener.begun`` it becomes a status. However this ends, an admitted
         call leaves one usage row, and its hold is settled or released."""
         resolved = self.catalog.resolve(call.request.model, call.principal, Operation.SPEECH, call.platform)
-        voices = _voices(self.router.order(resolved.routes), call.request)
-        tally = _Tally(voices[0])
+        routes = self.router.order(resolved.routes, about=lambda: call.view(resolved.model))
+        voices = _voices(routes, call.request)
+        tally = _Tally(voices[0], self.leaving.departure(call.principal, resolved.routes, may_drain=False))
         amount = max(voice.cost_nano for voice in voices)
         tokens = max(voice.most.input_tokens + voice.most.output_tokens for voice in voices)
         with self.open_calls.track(call.principal.key_id):
@@ -139,15 +153,11 @@ class SpeechCalls:
         by_route = {id(voice.route): voice for voice in voices}
         for route in way:
             voice = by_route[id(route)]
-            tally.voice, tally.sent, tally.usage = voice, False, None
+            tally.voice, tally.sent, tally.streams, tally.usage = voice, False, False, None
             tally.attempts += 1
             try:
                 with way.trying(route) as tally.trial:
-                    media_type = _streamed_as(voice, call.request)
-                    if media_type is None:
-                        audio, media_type = await self._whole(voice, call, tally)
-                    else:
-                        audio = await self._stream(voice, call, listener, tally, media_type)
+                    audio, media_type = await self._spoken(voice, call, listener, tally)
                 await self._settle(reservation, call, model, tally, Outcome.COMPLETED)
                 return await listener.end(audio, media_type, tally.usage)
             except ClientError as error:
@@ -160,6 +170,23 @@ class SpeechCalls:
                 failure = error
         assert failure is not None
         raise failure
+
+    async def _spoken(self, voice: Voice, call: SpeechCall, listener: Listener, tally: _Tally) -> tuple[bytes, str]:
+        """The last piece, which is only sent once the call is accounted for, and the media type of all."""
+        try:
+            media_type = _streamed_as(voice, call.request)
+            tally.streams = media_type is not None
+            if media_type is None:
+                return await self._whole(voice, call, tally)
+            return await self._relay(voice, call, listener, tally, media_type), media_type
+        except (RelayhubError, ClientLeft):
+            raise
+        except BaseException as error:
+            # Plugin isolation: what was spoken until then is settled all the same.
+            if not is_own(error):
+                raise
+            log.exception("provider.failed", provider=voice.route.provider.name)
+            raise _plugin_broke(voice.route.provider.name) from error
 
     async def _whole(self, voice: Voice, call: SpeechCall, tally: _Tally) -> tuple[bytes, str]:
         provider = voice.route.provider
@@ -175,19 +202,6 @@ class SpeechCalls:
         clip = result.artifacts[0]
         refuse_content({"content-type": clip.media_type or ""}, "text/html")
         return clip.data or b"", clip.media_type or "application/octet-stream"
-
-    async def _stream(
-        self, voice: Voice, call: SpeechCall, listener: Listener, tally: _Tally, media_type: str
-    ) -> bytes:
-        """Returns the last piece, which is only sent once the call is accounted for."""
-        try:
-            return await self._relay(voice, call, listener, tally, media_type)
-        except (RelayhubError, ClientLeft):
-            raise
-        except Exception as error:
-            # Plugin isolation: what was spoken until then is settled all the same.
-            log.exception("provider.failed", provider=voice.route.provider.name)
-            raise _plugin_broke(voice.route.provider.name) from error
 
     async def _relay(self, voice: Voice, call: SpeechCall, listener: Listener, tally: _Tally, media_type: str) -> bytes:
         wire, request, route = voice.wire, call.request, voice.route
@@ -209,6 +223,7 @@ class SpeechCalls:
                     waiting += audio
                     if len(waiting) > HELD_BACK:
                         await listener.write(waiting[:-HELD_BACK], media_type)
+                        tally.departure.delivered = True
                         waiting = waiting[-HELD_BACK:]
             last = reader.close()
             tally.usage = reader.usage
@@ -266,7 +281,10 @@ class SpeechCalls:
     ) -> UsageRecord:
         """Charged: what was billed; else, for an answer that began, what it came to at most."""
         voice = tally.voice
-        charged = tally.usage if tally.usage is not None else self._estimated(tally, outcome)
+        left = outcome is Outcome.CLIENT_LEFT
+        forgiven = left and tally.departure.is_void
+        measured = None if forgiven else tally.usage
+        charged = measured if measured is not None or forgiven else self._estimated(tally, outcome)
         return UsageRecord(
             call_id=call.id,
             at=self.clock.now(),
@@ -277,9 +295,9 @@ class SpeechCalls:
             model=model,
             provider=voice.route.provider.name,
             upstream_model=voice.route.upstream_model,
-            stream=_streamed_as(voice, call.request) is not None,
+            stream=tally.streams,
             outcome=outcome,
-            measured=tally.usage is not None,
+            measured=measured is not None,
             usage=Usage() if charged is None else Usage(charged.input_tokens, charged.output_tokens),
             cost_nano=0 if charged is None else voice.route.price.media_nano(charged),
             price=voice.route.price.describe(),
@@ -292,6 +310,7 @@ class SpeechCalls:
             media=charged,
             price_version=voice.route.price.version,
             upstream_cost_nano=voice.route.price.upstream_media_nano(charged),
+            on_disconnect=tally.departure.policy if left else None,
         )
 
     def _estimated(self, tally: _Tally, outcome: Outcome) -> MediaUsage | None:
@@ -316,6 +335,11 @@ def _voices(routes: Sequence[Route], request: SpeechRequest) -> list[Voice]:
             voices.append(Voice(route, wire, most, min(route.price.media_nano(most), MAX_NANO)))
         except ClientError as error:
             refusal = refusal or error
+        except BaseException as error:
+            # Plugin isolation; nothing is awaited here.
+            if isinstance(error, RelayhubError):
+                raise
+            log.exception("provider.failed", provider=route.provider.name)
     if not voices:
         raise refusal or ClientError(
             ErrorKind.NOT_FOUND,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from relayhub.gateway.answers import LaneStream
 from relayhub.gateway.call import Call, Client
+from relayhub.gateway.departure import Departure
 from relayhub.gateway.lanes import CHARS_PER_TOKEN
 from relayhub.routing.catalog import Resolved, Route
 from relayhub.routing.router import Trial
@@ -31,8 +32,11 @@ class Claims(Protocol):
 class Tally:
     """The bookkeeping of one call. The pipeline writes it; nothing else does."""
 
-    def __init__(self, call: Call, resolved: Resolved, client: Client, clock: Clock) -> None:
+    def __init__(
+        self, call: Call, resolved: Resolved, client: Client, clock: Clock, departure: Departure | None = None
+    ) -> None:
         self.call = call
+        self.departure = departure or Departure()
         self.model = resolved.model
         """Public name; a fall-back's own once one is tried."""
         self.route: Route = resolved.routes[0]
@@ -76,7 +80,7 @@ class Tally:
 
     def fork(self, route: Route) -> Tally:
         """Of a second attempt beside this one."""
-        other = Tally(self.call, self._resolved, self._client, self._clock)
+        other = Tally(self.call, self._resolved, self._client, self._clock, self.departure)
         other.attempts = self.attempts
         other.begin(route)
         self.attempts = other.attempts
@@ -105,7 +109,7 @@ class Tally:
         call, route = self.call, self.route
         return HoldAbout(
             operation=call.operation.value,
-            dialect=call.dialect.value,
+            dialect=str(call.dialect),
             model=self.model,
             provider=route.provider.name,
             upstream_model=route.upstream_model,
@@ -117,9 +121,14 @@ class Tally:
 
     def record(self, outcome: Outcome, error: RelayhubError | None = None) -> UsageRecord:
         """The usage row. Charged: what was measured; else an estimate, for whatever the upstream may have executed;
-        nothing where it failed before it delivered anything."""
-        measured = self._measured(outcome)
-        usage = measured if measured is not None else self._estimated(outcome)
+        nothing where it failed before it delivered anything, or where the policy forgives what was not delivered."""
+        departure = self.departure
+        left = departure.left or outcome is Outcome.CLIENT_LEFT
+        forgiven = left and departure.is_void
+        measured = None if forgiven else self._measured(outcome)
+        usage = measured if measured is not None or forgiven else self._estimated(outcome)
+        if left and outcome is Outcome.COMPLETED:
+            outcome = Outcome.CLIENT_LEFT
         call, route = self.call, self.route
         return UsageRecord(
             call_id=call.id,
@@ -127,7 +136,7 @@ class Tally:
             account_id=call.principal.account_id,
             key_id=call.principal.key_id,
             operation=call.operation.value,
-            dialect=call.dialect.value,
+            dialect=str(call.dialect),
             model=self.model,
             provider=route.provider.name,
             upstream_model=route.upstream_model,
@@ -145,6 +154,7 @@ class Tally:
             duration_ms=self._ms(self._clock.monotonic()) or 0,
             price_version=route.price.version,
             upstream_cost_nano=route.price.upstream_nano(usage),
+            on_disconnect=departure.policy if left else None,
         )
 
     def _measured(self, outcome: Outcome) -> Usage | None:

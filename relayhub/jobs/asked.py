@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from relayhub.sdk.ordering import CallView
 from relayhub.types.call import Operation, Principal
 from relayhub.types.chat import Media
 from relayhub.types.media import (
@@ -57,6 +58,13 @@ class MediaCall:
     once: str | None = None
     callback_url: str | None = None
     source: Source | None = None
+
+    def view(self, model: str) -> CallView:
+        """For plugins. ``model``: as it is listed."""
+        who, operation = self.principal, OPERATIONS[self.kind].value
+        return CallView(
+            self.id, who.key_id, who.key_name, who.account_id, operation, self.dialect, model, user=self.user
+        )
 
 
 def pack(request: MediaRequest) -> bytes:

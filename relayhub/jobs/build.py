@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -12,7 +13,7 @@ from relayhub.config import Config
 from relayhub.dialects.media_api.views import Shown, message
 from relayhub.jobs.callbacks import Callbacks
 from relayhub.jobs.endings import Endings
-from relayhub.jobs.engine import JobEngine, Parallel
+from relayhub.jobs.engine import Care, JobEngine, Parallel
 from relayhub.jobs.files import FileStore
 from relayhub.jobs.lending import Lending
 from relayhub.jobs.links import Links
@@ -28,20 +29,22 @@ from relayhub.routing.router import Router
 from relayhub.sdk.clock import Clock
 from relayhub.store.store import Store
 from relayhub.types.job import Job, StoredArtifact
+from relayhub.types.share import WHOLE, Share
 from relayhub.upstream.download import Downloader
 from relayhub.upstream.media import MediaFetcher
 from relayhub.upstream.post import Poster
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltJobs:
-    engine: JobEngine
-    files: FileStore
+class BuiltCare:
+    """Of one config."""
+
+    care: Care
     links: Links
     callbacks: Callbacks
 
 
-def build_jobs(
+def build_care(
     config: Config,
     store: Store,
     catalog: Catalog,
@@ -51,34 +54,47 @@ def build_jobs(
     base: Callable[[], str],
     fetcher: MediaFetcher,
     router: Router,
-) -> BuiltJobs:
-    """``base``: the hub's address as clients know it."""
+    watch: Watch,
+    share: Share = WHOLE,
+) -> BuiltCare:
+    """``providers``: whom jobs are asked about. ``base``: the hub's address as clients know it. ``share``: of the processes
+    that look after jobs together."""
     jobs = store.jobs
     files = FileStore(results_folder(config), config.artifacts.max_size)
-    links = Links(base, store.vault.derived("links"))
+    links = Links(base, partial(store.vault.all_derived, "links"))
     private = frozenset(config.media.private_hosts)
     results = Results(files, Downloader(user_agent, FETCH, private), clock, config.artifacts.ttl)
     wait_s = config.jobs.lookup_after_s
-    watch = Watch(jobs, clock)
     endings = Endings(jobs, watch, clock)
     lending = Lending(files, links, clock, public=config.server.public_url is not None)
     public_base = base if config.server.public_url is not None else lambda: ""
-    callbacks = Callbacks(jobs, providers, clock, public_base, store.vault.derived("callbacks"))
-    engine = JobEngine(
-        jobs=jobs,
-        epochs=store.epochs,
+    callbacks = Callbacks(jobs, providers, clock, public_base, partial(store.vault.all_derived, "callbacks"))
+    care = Care(
         submissions=Submissions(
             catalog, jobs, results, lending, endings, watch, clock, fetcher, callbacks, wait_s, router
         ),
         looking=Looking(providers, jobs, results, endings, Progress(jobs, clock), watch, clock, wait_s),
-        endings=endings,
-        watch=watch,
         webhooks=Webhooks(jobs, store.vault, Poster(user_agent, private), clock, _message(links)),
         files=files,
-        clock=clock,
-        parallel=Parallel(config.jobs.parallel, config.jobs.parallel_per_provider),
+        parallel=Parallel(share.part(config.jobs.parallel), share.part(config.jobs.parallel_per_provider)),
     )
-    return BuiltJobs(engine, files, links, callbacks)
+    return BuiltCare(care, links, callbacks)
+
+
+def build_engine(care: Care, store: Store, clock: Clock, watch: Watch) -> JobEngine:
+    """It outlives the config that it begins with: see :meth:`JobEngine.adopt`."""
+    return JobEngine(
+        jobs=store.jobs,
+        epochs=store.epochs,
+        submissions=care.submissions,
+        looking=care.looking,
+        endings=Endings(store.jobs, watch, clock),
+        watch=watch,
+        webhooks=care.webhooks,
+        files=care.files,
+        clock=clock,
+        parallel=care.parallel,
+    )
 
 
 def results_folder(config: Config) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -22,24 +22,25 @@ PATH = "/files/callbacks"
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """``base``: the hub's public address; empty where upstreams cannot reach it. ``key``: signs."""
+    """``base``: the hub's public address; empty where upstreams cannot reach it. ``keys``: the first signs,
+    calls that name a token of any are heard."""
 
     jobs: Jobs
     providers: Mapping[str, Provider]
     clock: Clock
     base: Callable[[], str]
-    key: bytes
+    keys: Callable[[], Sequence[bytes]]
 
     def with_address(self, wire: JobWire, job_id: str) -> JobWire:
         """The wire that asks its upstream to call, if it can and there is an address to call."""
         base = self.base()
         if not base or not isinstance(wire, CalledBackWire):
             return wire
-        return wire.with_callback(f"{base}{PATH}/{job_id}/{self._token(job_id)}")
+        return wire.with_callback(f"{base}{PATH}/{job_id}/{_token(self.keys()[0], job_id)}")
 
     async def heard(self, job_id: str, token: str, headers: Mapping[str, str], body: bytes) -> bool:
         """Whether the call is one of ours. Raises ``HubError`` if the store fails."""
-        if not token.isascii() or not hmac.compare_digest(token, self._token(job_id)):
+        if not token.isascii() or not any(hmac.compare_digest(token, _token(key, job_id)) for key in self.keys()):
             return False
         job = await self.jobs.get(job_id)
         if job is None or not self._concerns(job, headers, body):
@@ -57,11 +58,12 @@ class Callbacks:
             return False
         try:
             said = wire.read_callback(headers, body)
-        except Exception:
-            # Plugin isolation: whatever a stranger posts must not be more than ignored.
+        except BaseException:
+            # Plugin isolation: whatever a stranger posts must not be more than ignored; nothing is awaited here.
             log.exception("provider.failed", provider=job.provider)
             return False
         return said is not None and said == (job.upstream_id or said)
 
-    def _token(self, job_id: str) -> str:
-        return hmac.new(self.key, job_id.encode(), "sha256").hexdigest()[:40]
+
+def _token(key: bytes, job_id: str) -> str:
+    return hmac.new(key, job_id.encode(), "sha256").hexdigest()[:40]

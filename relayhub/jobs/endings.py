@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import orjson
 import structlog
 
-from relayhub.dialects.redact import without_places
+from relayhub.dialects.redact import without_places, without_quotes
 from relayhub.jobs.records import record_of
 from relayhub.jobs.states import before
 from relayhub.jobs.watch import Watch
@@ -55,6 +55,12 @@ class Endings:
         record = record_of(job, Outcome.CLIENT_LEFT, self.clock.now(), error_code="cancelled")
         return await self._end(job, JobState.CANCELLED, record)
 
+    async def _kept(self, job: Job, message: str) -> str:
+        """Upstreams repeat prompts, which are not kept."""
+        asked = await self.jobs.request_of(job)
+        shown = without_places(message)[:MAX_MESSAGE]
+        return shown if asked is None else without_quotes(shown, asked)
+
     async def _end(
         self,
         job: Job,
@@ -67,7 +73,7 @@ class Endings:
     ) -> bool:
         changes: dict[str, str | int | None] = {"state": state.value, "progress": 100}
         if failure is not None:
-            changes |= {"error_code": failure.code, "error_message": without_places(failure.message)[:MAX_MESSAGE]}
+            changes |= {"error_code": failure.code, "error_message": await self._kept(job, failure.message)}
         if record.media is not None:
             # A bound on tokens is not a count of them: what nobody counted is not shown.
             shown = record.media if record.measured else replace(record.media, input_tokens=0, output_tokens=0)

@@ -19,6 +19,7 @@ from relayhub.jobs.looking import Looking
 from relayhub.jobs.submission import SUBMIT_S, Submissions, Submitted
 from relayhub.jobs.watch import Watch
 from relayhub.jobs.webhooks import Webhooks
+from relayhub.plugins.isolation import is_own
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.media import CancellingWire
 from relayhub.store.epochs import Epochs
@@ -49,6 +50,17 @@ class Parallel:
 
     total: int = 256
     per_provider: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What looks after jobs as one config wants it. ``webhooks``: tell how they ended; ``files``: their results."""
+
+    submissions: Submissions
+    looking: Looking
+    webhooks: Webhooks
+    files: FileStore
+    parallel: Parallel
 
 
 class JobEngine:
@@ -84,6 +96,11 @@ class JobEngine:
         self._room_again = asyncio.Event()
         self._paid: set[asyncio.Task[object]] = set()
 
+    def adopt(self, care: Care) -> None:
+        """From now on this. What has begun, a submit or a look, goes on as it began."""
+        self._submissions, self._looking, self._webhooks = care.submissions, care.looking, care.webhooks
+        self._files, self._parallel = care.files, care.parallel
+
     # --- for clients ----------------------------------------------------------------------------------------------------
 
     async def submit(self, call: MediaCall) -> Submitted:
@@ -96,13 +113,14 @@ class JobEngine:
         return await self._owned(self._cancel(job))
 
     async def _cancel(self, job: Job) -> Job:
-        provider = provider_of(self._looking.providers, job)
+        looking = self._looking
+        provider = provider_of(looking.providers, job)
         if provider is None or job.upstream_id is None:
             raise _not_cancellable(job)
         wire: object = provider.capabilities.jobs.get(job.kind)
         if not isinstance(wire, CancellingWire):
             raise _not_cancellable(job)
-        if not await self._looking.ask_to_cancel(job, wire, provider):
+        if not await looking.ask_to_cancel(job, wire, provider):
             raise _not_cancellable(job)
         await self._endings.cancel(job)
         return await self.jobs.get(job.id) or job
@@ -126,7 +144,7 @@ class JobEngine:
         off, which costs nothing."""
         await self._epochs.renew()
         await self.jobs.free_dead(self._clock.now())
-        work = [self._look_after, self._sweep, self._webhooks.run]
+        work = [self._look_after, self._sweep, self._tell]
         loops = [asyncio.create_task(self._kept_up(loop)) for loop in work]
         leases = asyncio.create_task(self._kept_up(self._keep_leases))
         try:
@@ -208,16 +226,23 @@ class JobEngine:
         if self._crowded:
             self._room_again.set()
 
+    async def _tell(self) -> None:
+        while True:
+            await self._webhooks.step()
+
     async def _look(self, job: Job) -> None:
+        looking = self._looking
         try:
-            await self._looking.look(job)
+            await looking.look(job)
         except HubError as error:
             log.warning("jobs.delayed", job_id=job.id, detail=error.detail)
-            await self._looking.after_trouble(job)
-        except Exception:
+            await looking.after_trouble(job)
+        except BaseException as error:
             # Broad on purpose: one job's trouble must not end the care for all others.
+            if not is_own(error):
+                raise
             log.exception("job.look_broke", job_id=job.id, provider=job.provider)
-            await self._looking.after_trouble(job)
+            await looking.after_trouble(job)
 
     async def settle_looks(self) -> None:
         """Until the looks that have begun are over."""
@@ -238,7 +263,8 @@ class JobEngine:
         """Delete results that have been kept for long enough, and files that belong to nothing."""
         while True:
             try:
-                await self.sweep()
+                if await asyncio.to_thread(self._files.takes_sweep, SWEEP_S):
+                    await self.sweep()
             except (HubError, OSError) as error:
                 log.warning("jobs.sweep_delayed", detail=str(error))
             await self._clock.sleep(SWEEP_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import AsyncIterable, Callable, Iterator
@@ -18,6 +19,10 @@ T = TypeVar("T")
 
 PARTIAL = ".part"
 HEAD_BYTES = 64
+SWEPT = ".swept"
+"""Its time is that of the last sweep."""
+_EARLY = 0.9
+"""Whoever comes a little early is not sent away for another whole round."""
 ABANDONED_S = 25 * 3600.0
 """A file that belongs to no result for so long was left behind by a crash, or lent and is not needed any more."""
 
@@ -78,6 +83,22 @@ class FileStore:
         """Idempotent. Raises ``OSError``."""
         with contextlib.suppress(FileNotFoundError):
             await asyncio.to_thread(self.path(name).unlink)
+
+    def takes_sweep(self, every_s: float) -> bool:
+        """Whether nobody has swept this folder for so long, of all processes that use it: then it is this one's turn.
+        Raises ``OSError``."""
+        if not self._folder.is_dir():
+            return True
+        file = os.open(self._folder / SWEPT, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            stat = os.fstat(file)
+            if stat.st_size and 0 <= time.time() - stat.st_mtime < every_s * _EARLY:
+                return False
+            os.pwrite(file, b"swept\n", 0)
+            return True
+        finally:
+            os.close(file)
 
     def old_names(self) -> Iterator[str]:
         """Files that are too old to be still on their way."""

@@ -131,7 +131,8 @@ def _measured(route: Route, jobs: JobWire | None, images: ImageWire | None, requ
         return images.measure(route.upstream_model, request)
     except RelayhubError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        # Plugin isolation; nothing is awaited here.
         log.exception("provider.failed", provider=route.provider.name)
         raise _not_made(route.provider, MediaKind.SPEECH if isinstance(request, SpeechRequest) else None) from error
 

@@ -119,7 +119,7 @@ class Submissions:
         source = call.source
         preferred = None if source is None else label(source.provider, source.credential)
         try:
-            return self.router.order(resolved.routes, preferred), None
+            return self.router.order(resolved.routes, preferred, lambda: call.view(resolved.model)), None
         except RelayhubError as error:
             return resolved.routes, error
 
@@ -328,8 +328,7 @@ class Submissions:
             code=error.code,
             status=error.status,
             delivered=error.delivered,
-            detail=error.detail,
-        )
+        )  # what it said is left out: upstreams repeat prompts, and the job has the rest of it
 
 
 def is_id(upstream_id: str) -> bool:

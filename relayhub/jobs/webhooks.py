@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -33,12 +33,19 @@ Body = Callable[[Job, list[StoredArtifact]], bytes]
 
 def secret_of(vault: Vault, key_id: str) -> str:
     """With which the messages for an API key's jobs are signed; its owner can ask for it."""
-    return "whsec_" + vault.derived(f"webhook:{key_id}").hex()
+    return secrets_of(vault, key_id)[0]
 
 
-def sign(secret: str, timestamp: int, body: bytes) -> str:
-    """``t=…,v1=…``: HMAC-SHA256 over ``timestamp.body``."""
-    return f"t={timestamp},v1={hmac.new(secret.encode(), b'%d.' % timestamp + body, 'sha256').hexdigest()}"
+def secrets_of(vault: Vault, key_id: str) -> list[str]:
+    """While the vault's keys are being changed, those of the older ones too."""
+    return [f"whsec_{derived.hex()}" for derived in vault.all_derived(f"webhook:{key_id}")]
+
+
+def sign(secrets: Sequence[str], timestamp: int, body: bytes) -> str:
+    """``t=…,v1=…``: HMAC-SHA256 over ``timestamp.body``, one ``v1`` for each secret."""
+    signed = b"%d." % timestamp + body
+    parts = [f"v1={hmac.new(secret.encode(), signed, 'sha256').hexdigest()}" for secret in secrets]
+    return ",".join([f"t={timestamp}", *parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +56,13 @@ class Webhooks:
     clock: Clock
     body: Body
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                await self.turn()
-            except HubError as error:
-                log.warning("webhooks.delayed", detail=error.detail)
-            await self.clock.sleep(TURN_S)
+    async def step(self) -> None:
+        """One turn, and the pause after it."""
+        try:
+            await self.turn()
+        except HubError as error:
+            log.warning("webhooks.delayed", detail=error.detail)
+        await self.clock.sleep(TURN_S)
 
     async def turn(self) -> int:
         """Send what is due, side by side; returns how many were tried."""
@@ -88,7 +94,7 @@ class Webhooks:
             "content-type": "application/json",
             "x-relayhub-event": f"job.{job.state.value}",
             "x-relayhub-delivery": f"{job.id}.{attempts}",
-            SIGNATURE: sign(secret_of(self.vault, job.key_id), timestamp, body),
+            SIGNATURE: sign(secrets_of(self.vault, job.key_id), timestamp, body),
         }
         try:
             status = await self.poster.post(webhook.url, headers, body)

@@ -15,11 +15,16 @@ from pydantic import BaseModel
 
 from relayhub.plugins.doors import Candidate, candidates
 from relayhub.plugins.hooks import check_hooks
+from relayhub.plugins.ingresses import Ingress, check_ingress_type
 from relayhub.plugins.isolation import Isolation
 from relayhub.plugins.loaded import LoadedPlugin, PluginError, QuarantinedPlugin
 from relayhub.plugins.types import check_provider_type
+from relayhub.plugins.watchdog import Watchdog
+from relayhub.routing.ordering import Order
 from relayhub.sdk import hookspecs
 from relayhub.sdk.hookspecs import HubContext
+from relayhub.sdk.ingress import IngressType
+from relayhub.sdk.ordering import CallView, RouteView
 from relayhub.sdk.provider import ProviderType
 from relayhub.types.call import UsageRecord
 from relayhub.types.json import Json
@@ -39,10 +44,12 @@ class PluginHost:
         self._manager = pluggy.PluginManager("relayhub")
         self._manager.add_hookspecs(hookspecs)
         self._types: dict[str, dict[str, ProviderType[Any]]] = {}
+        self.ingresses: tuple[Ingress, ...] = ()
         self._origins: dict[str, str] = {}
         self._files: set[Path] = set()
         self._left_out: dict[str, str] = {}
         self._isolation = Isolation()
+        self.watchdog = Watchdog(lambda: self.plugins)
 
     @classmethod
     def load(
@@ -84,6 +91,7 @@ class PluginHost:
             self._manager.register(module, name=plugin.name)
             check_hooks(self._manager, module)
             types = self._provider_types(plugin)
+            ingresses = self._ingresses_of(plugin)
         except PluginError:
             raise
         except BaseException as error:
@@ -93,6 +101,7 @@ class PluginHost:
             self._quarantine(candidate, error, file)
             return
         self._types[plugin.name] = types
+        self.ingresses = (*self.ingresses, *ingresses)
         self.plugins = (*self.plugins, plugin)
 
     def _claim(self, candidate: Candidate, file: Path | None) -> None:
@@ -131,6 +140,31 @@ class PluginHost:
                 f"Leave one out with plugins.disabled: [{owner.name}] or [{plugin.name}]"
             )
 
+    def _ingresses_of(self, plugin: LoadedPlugin) -> list[Ingress]:
+        found: list[Ingress] = []
+        for hook in self._implementations("relayhub_register_ingresses"):
+            if hook.plugin_name != plugin.name:
+                continue
+            offered: object = hook.function()
+            if not isinstance(offered, Iterable):
+                raise TypeError(f"relayhub_register_ingresses returned {offered!r}; return a list of IngressType")
+            for kind in offered:
+                check_ingress_type(kind)
+                self._check_way_in(kind, plugin, found)
+                found.append(Ingress(plugin.name, kind))
+        return found
+
+    def _check_way_in(self, kind: IngressType, plugin: LoadedPlugin, own: Sequence[Ingress]) -> None:
+        for other in (*self.ingresses, *own):
+            same = {kind.name} & {other.name} or {*kind.paths} & {*other.kind.paths}
+            if same and other.plugin == plugin.name:
+                raise ValueError(f"it offers {sorted(same)[0]!r} twice; name and paths of each ingress are its own")
+            if same:
+                raise PluginError(
+                    f"two plugins bring the ingress {sorted(same)[0]!r}: {other.plugin} and {plugin.name}. "
+                    f"Leave one out with plugins.disabled: [{other.plugin}] or [{plugin.name}]"
+                )
+
     def _quarantine(self, candidate: Candidate, error: BaseException, file: Path | None) -> None:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         for registered in [module for name, module in self._manager.list_name_plugin() if name == candidate.name]:
@@ -167,6 +201,22 @@ class PluginHost:
             for name, kind in self.provider_types.items()
             if kind.demo_models
         }
+
+    @property
+    def ordering(self) -> Order | None:
+        """The last word on the order of routes; ``None``: nobody wants it."""
+        return self._order if self._implementations("relayhub_order_routes") else None
+
+    def _order(self, call: CallView, routes: Sequence[RouteView]) -> Sequence[RouteView] | None:
+        """The first opinion, in the order in which plugins were loaded."""
+        chosen: list[Sequence[RouteView]] = []
+
+        def ask(_: str, hook: Callable[..., object]) -> None:
+            if not chosen and (said := hook(call=call, routes=routes)) is not None:
+                chosen.append(_among(routes, said))
+
+        self._each("relayhub_order_routes", ask)
+        return chosen[0] if chosen else None
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
@@ -212,6 +262,16 @@ def _taking_what_it_wants(implementation: pluggy.HookImpl) -> Callable[..., obje
         return implementation.function(**{name: arguments[name] for name in implementation.argnames})
 
     return call
+
+
+def _among(routes: Sequence[RouteView], said: object) -> Sequence[RouteView]:
+    """Raises ``TypeError`` or ``ValueError`` for what is none of them."""
+    if not isinstance(said, Sequence):
+        raise TypeError(f"relayhub_order_routes returned {said!r}; return a list of the routes it was given")
+    given = {id(route) for route in routes}
+    if any(id(route) not in given for route in said):
+        raise ValueError("relayhub_order_routes returned a route that it was not given")
+    return said
 
 
 def _version(module: object) -> str:

@@ -38,6 +38,12 @@ class RetryBudget:
         self._terms = terms or BudgetTerms()
         self._purses: dict[str, _Purse] = {}
 
+    def renewed(self, terms: BudgetTerms) -> RetryBudget:
+        """The same purses under other terms."""
+        budget = RetryBudget(self._clock, terms)
+        budget._purses = self._purses
+        return budget
+
     def called(self, provider: str) -> None:
         """A call's first attempt went there."""
         purse = self._purse(provider)
@@ -59,10 +65,14 @@ class RetryBudget:
         return purse.seconds + purse.shares
 
     def _purse(self, provider: str) -> _Purse:
-        now, most = self._clock.monotonic(), self._terms.per_s * BURST_S
+        now, most = self._clock.monotonic(), self._most()
         purse = self._purses.get(provider)
         if purse is None:
             purse = self._purses[provider] = _Purse(0.0, most, now)
         purse.seconds = min(purse.seconds + (now - purse.at) * self._terms.per_s, most)
         purse.at = now
         return purse
+
+    def _most(self) -> float:
+        """At least one attempt, where there are any: less than one could never be taken."""
+        return max(self._terms.per_s * BURST_S, 1.0) if self._terms.per_s else 0.0

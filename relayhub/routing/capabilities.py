@@ -45,7 +45,7 @@ class Capabilities:
     """``native``: the wire for each client dialect that the upstream speaks itself. ``jobs``: by what they make;
     ``images``: those that come at once."""
 
-    native: Mapping[Dialect, NativeWire]
+    native: Mapping[str, NativeWire]
     chat: ChatWire | None = None
     embeddings: EmbeddingWire | None = None
     jobs: Mapping[MediaKind, JobWire] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Capabilities:
     def of(cls, built: object) -> Capabilities:
         """``built``: what a provider type's ``build`` returned."""
         native = built.native if isinstance(built, NativeProvider) else lambda _: None
-        wires = {dialect: wire for dialect in Dialect if (wire := native(dialect)) is not None}
+        wires: dict[str, NativeWire] = {dialect: wire for dialect in Dialect if (wire := native(dialect)) is not None}
         made = {kind: built.jobs(kind) for kind in MediaKind} if isinstance(built, JobProvider) else {}
         return cls(
             native=wires,
@@ -90,7 +90,7 @@ class Capabilities:
                 return any(dialect in self.native for dialect in NATIVE_DIALECTS[operation])
 
 
-def _chat_over(wires: Mapping[Dialect, NativeWire]) -> ChatWire | None:
+def _chat_over(wires: Mapping[str, NativeWire]) -> ChatWire | None:
     """Translation for a provider that only passes bytes on, in the richest of its dialects that every client maps to."""
     if (wire := wires.get(Dialect.OPENAI_CHAT)) is not None:
         return NativeChatWire(wire, OpenAIChat())
@@ -99,6 +99,6 @@ def _chat_over(wires: Mapping[Dialect, NativeWire]) -> ChatWire | None:
     return None
 
 
-def _embeddings_over(wires: Mapping[Dialect, NativeWire]) -> EmbeddingWire | None:
+def _embeddings_over(wires: Mapping[str, NativeWire]) -> EmbeddingWire | None:
     wire = wires.get(Dialect.OPENAI_EMBEDDINGS)
     return None if wire is None else NativeEmbeddingWire(wire, OpenAIEmbeddings())

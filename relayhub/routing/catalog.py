@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from typing import TypeAlias
 
 from relayhub.accounts.pricing import Price
 from relayhub.accounts.tariff import Tariff
@@ -14,8 +15,14 @@ from relayhub.types.call import Operation, Principal
 from relayhub.types.chat import ImageForm
 from relayhub.types.errors import ClientError, ErrorKind
 from relayhub.types.model_card import ModelCard
+from relayhub.types.on_disconnect import OnDisconnect
 
 NEAREST_NAMES = 3
+
+KEPT_ANSWERS = 4096
+"""Names that are resolved without a search: as many as models, kinds of key and operations usually make together."""
+
+_Question: TypeAlias = "tuple[str, Operation, str | None, frozenset[str] | None, frozenset[str] | None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,8 @@ class Route:
     """The public name of a fall-back."""
     tariff: Tariff | None = None
     """Its prices over time; ``None``: ``price`` is the only one."""
+    on_disconnect: OnDisconnect | None = None
+    """What becomes of a call whose client leaves; ``None``: as the config has it for all."""
 
     def charged(self, now: float, discount_ppm: int) -> Route | None:
         """With the price in force, as this account pays it; ``None`` if there is none yet."""
@@ -87,6 +96,8 @@ class Catalog:
         self._wildcards: list[ModelSpec] = []
         self._providers: dict[str, str] = {}
         """Configured name → type, in the order of the config."""
+        self._found: dict[_Question, Resolved] = {}
+        """What was resolved before, without prices."""
         for spec in specs:
             self._add(spec)
         self._wildcards.sort(key=lambda spec: len(spec.name), reverse=True)
@@ -106,6 +117,17 @@ class Catalog:
         ``platform``: only routes of this provider, which then also know the model by its upstream's name. Raises
         ``ClientError`` NOT_FOUND: unknown, not allowed for this key (the same answer, so that names cannot be probed), not
         serving this operation, or without a price yet (which say so)."""
+        key = (asked, operation, platform, principal.models, principal.providers)
+        found = self._found.get(key)
+        if found is None:
+            found = self._find(asked, principal, operation, platform)
+            if len(self._found) >= KEPT_ANSWERS:
+                self._found.clear()
+            self._found[key] = found
+        routes = self._charged(found.routes, principal)
+        return found if routes is found.routes else Resolved(found.model, routes)
+
+    def _find(self, asked: str, principal: Principal, operation: Operation, platform: str | None) -> Resolved:
         here = None if platform is None else self.platform(platform)
         name, found = self._specs(asked, here)
         specs = _reachable(principal, found)
@@ -115,10 +137,15 @@ class Catalog:
         routes = tuple(spec.route for spec in specs if wanted in spec.operations)
         if not routes:
             raise _not_served(asked, operation)
-        return Resolved(name, self._charged((*routes, *self._fallbacks(specs, principal, wanted, here)), principal))
+        return Resolved(name, (*routes, *self._fallbacks(specs, principal, wanted, here)))
 
-    def _charged(self, routes: Sequence[Route], principal: Principal) -> tuple[Route, ...]:
+    def _charged(self, routes: tuple[Route, ...], principal: Principal) -> tuple[Route, ...]:
         now = self._now()
+        if len(routes) == 1:
+            only = routes[0].charged(now, principal.discount_ppm)
+            if only is None:
+                raise _unpriced()
+            return routes if only is routes[0] else (only,)
         priced = [route.charged(now, principal.discount_ppm) for route in routes]
         if not any(priced):
             raise _unpriced()

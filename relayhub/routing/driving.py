@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from relayhub.dialects.redact import without_places
+from relayhub.plugins.isolation import is_own
 from relayhub.routing.provider import Provider
 from relayhub.sdk.provider import Steps
 from relayhub.types.errors import ErrorKind, RelayhubError, UpstreamError
@@ -53,12 +54,22 @@ class Driven(Generic[T]):
             if not self.taken:
                 raise
             raise _broken(self.provider, delivered=True) from error
-        except Exception as error:
+        except BaseException as error:
             # Plugin isolation: a wire's own bug is that provider's failure, never the hub's.
+            if not is_own(error):
+                raise
             log.exception("provider.failed", provider=self.provider.name)
             raise _broken(self.provider, delivered=self.paid_sent) from error
         finally:
+            self._close(steps)
+
+    def _close(self, steps: Steps[T]) -> None:
+        """A wire may clean up, but not change what came of its operation."""
+        try:
             steps.close()
+        except BaseException:
+            # Plugin isolation; nothing is awaited here.
+            log.exception("provider.failed", provider=self.provider.name)
 
     def _judge(self, error: UpstreamError) -> None:
         """Only a connection that was never made, a 4xx and a 503 are refusals, whatever a wire makes of the answer; but a

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from relayhub.dialects.error_rules import UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA
 from relayhub.routing.catalog import Route
+from relayhub.routing.provider import Provider
 from relayhub.sdk.clock import Clock
 from relayhub.types.errors import ErrorKind, UpstreamError
 
@@ -24,6 +25,9 @@ MAX_TRACKED = 10_000
 
 SMOOTHING = 0.3
 """What the newest first byte counts in a route's latency."""
+
+PROVIDER_FAILED = "provider_failed"
+"""The code of an error that stands for what a plugin raised."""
 
 _NOT_THEIRS = frozenset({"upload_lost", "upstream_request_invalid"})
 """Failures on our side of the connection."""
@@ -43,6 +47,12 @@ class Cause(StrEnum):
     OVERLOADED = "overloaded"
     CREDENTIAL = "credential"
     QUOTA = "quota"
+    BROKEN = "broken"
+    """The plugin itself raised."""
+
+
+_COUNTED = frozenset({Cause.FAILURES, Cause.BROKEN})
+"""One of them is no reason to rest yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,8 @@ def verdict_of(error: BaseException) -> Verdict | None:
             return Verdict(Cause.CREDENTIAL, whole_credential=error.status != 403)  # 403: perhaps of this model only
         case _ if error.code == UPSTREAM_QUOTA:
             return Verdict(Cause.QUOTA, whole_credential=True)
+        case _ if error.code == PROVIDER_FAILED and error.status is None:
+            return Verdict(Cause.BROKEN)
         case _:
             return Verdict(Cause.FAILURES)
 
@@ -91,7 +103,8 @@ def verdict_of(error: BaseException) -> Verdict | None:
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """``failures``: in a row. ``opened``: times in a row. ``since``, ``until``: monotonic seconds; 0 while closed.
-    ``told``: the upstream itself asked to be left alone. ``probing``: the one call that may find out is under way."""
+    ``told``: nothing is sent meanwhile, as the upstream itself asked for that, or the plugin is broken. ``probing``: the
+    one call that may find out is under way."""
 
     failures: int = 0
     opened: int = 0
@@ -118,10 +131,10 @@ def after_failure(circuit: Circuit, verdict: Verdict, now: float, terms: Terms, 
     if state is State.HALF_OPEN and not probe:
         return circuit
     failures = circuit.failures + 1
-    if state is State.CLOSED and verdict.cause is Cause.FAILURES and failures < terms.failures:
+    if state is State.CLOSED and verdict.cause in _COUNTED and failures < terms.failures:
         return replace(circuit, failures=failures)
     rest_s = _rest_s(circuit, verdict, terms)
-    told = verdict.wait_s is not None
+    told = verdict.wait_s is not None or verdict.cause is Cause.BROKEN
     return Circuit(failures, circuit.opened + 1, now, now + rest_s, told, verdict.cause)
 
 
@@ -140,6 +153,8 @@ def after_success(circuit: Circuit, began: float) -> Circuit:
 def _rest_s(circuit: Circuit, verdict: Verdict, terms: Terms) -> float:
     if verdict.wait_s is not None:
         return min(verdict.wait_s, terms.longest_rest_s)
+    if verdict.cause is Cause.BROKEN:
+        return terms.rest_s  # never longer: it may be one client's requests that break it for all
     first_s = CREDENTIAL_REST_S if verdict.cause in (Cause.CREDENTIAL, Cause.QUOTA) else terms.rest_s
     longest: float = min(first_s * 2 ** min(circuit.opened, 16), terms.longest_rest_s)
     return longest
@@ -176,7 +191,7 @@ class Standing:
 
     @property
     def last_resort(self) -> bool:
-        """May be tried where nothing better is left: nobody but ourselves has decided that it should rest."""
+        """May be tried where nothing better is left: only our own guess speaks against it."""
         return not self.full and not (self.state is State.OPEN and self.told)
 
 
@@ -190,19 +205,54 @@ class _Load:
     first_byte_s: float | None = None
 
 
-class Health:
-    """The table. Use on one loop."""
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of one model of a credential, by its upstream's name; ``model`` ``None``: of the credential as a
+    whole. ``failures``: in a row."""
 
-    def __init__(self, clock: Clock, terms: Terms | None = None) -> None:
+    model: str | None
+    state: State
+    cause: Cause | None
+    wait_s: float
+    failures: int
+    busy: int
+    first_byte_s: float | None
+
+
+class Elsewhere(Protocol):
+    """Other processes of the same hub. ``note``: so many calls are under way at a provider here; ``others``: there."""
+
+    def note(self, provider: str, calls: int) -> None: ...
+    def others(self, provider: str) -> int: ...
+
+
+class Health:
+    """The table. Use on one loop. ``elsewhere``: whose calls count too where a provider takes only so many."""
+
+    def __init__(self, clock: Clock, terms: Terms | None = None, elsewhere: Elsewhere | None = None) -> None:
         self._clock = clock
         self._terms = terms or Terms()
+        self._elsewhere = elsewhere
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
         self._loads: OrderedDict[Key, _Load] = OrderedDict()
         self._calls: Counter[str] = Counter()
         """Under way, by provider."""
 
+    def renewed(self, terms: Terms) -> Health:
+        """The same table under other terms: calls that have begun go on reporting to it."""
+        health = Health(self._clock, terms, self._elsewhere)
+        health._circuits, health._loads, health._calls = self._circuits, self._loads, self._calls
+        return health
+
+    def forget(self, known_as: str) -> None:
+        """A credential that is not used any more."""
+        for key in [key for key in self._circuits if key[0] == known_as]:
+            del self._circuits[key]
+        for key in [key for key, load in self._loads.items() if key[0] == known_as and not load.busy]:
+            del self._loads[key]
+
     def standing(self, route: Route) -> Standing:
-        now, label = self._clock.monotonic(), route.provider.label
+        now, label = self._clock.monotonic(), route.provider.known_as
         load = self._loads.get((label, route.upstream_model))
         full = self._is_full(route)
         busy, first_byte_s = (load.busy, load.first_byte_s) if load is not None else (0, None)
@@ -216,9 +266,20 @@ class Health:
         wait_s = max(0.0, worst.until - now)
         return Standing(state, wait_s, worst.told, worst.cause, worst.probing, busy, full, first_byte_s)
 
+    def observed(self, label: str) -> list[Observed]:
+        """All that calls have shown of a credential, by model."""
+        known = {key for key in (*self._circuits, *self._loads) if key[0] == label}
+        return [self._observed(key) for key in sorted(known, key=lambda key: key[1] or "")]
+
+    def _observed(self, key: Key) -> Observed:
+        now, load = self._clock.monotonic(), self._loads.get(key) or _Load()
+        circuit = self._circuits.get(key, FRESH)
+        state, wait_s = circuit.state(now), max(0.0, circuit.until - now)
+        return Observed(key[1], state, circuit.cause, wait_s, circuit.failures, load.busy, load.first_byte_s)
+
     def is_well(self, route: Route) -> bool:
         """Whether nothing at all speaks against it; the quick question for models with one route."""
-        label, circuits = route.provider.label, self._circuits
+        label, circuits = route.provider.known_as, self._circuits
         known = circuits and ((label, route.upstream_model) in circuits or (label, None) in circuits)
         return not known and not self._is_full(route)
 
@@ -227,16 +288,26 @@ class Health:
         return self._calls[provider]
 
     def _is_full(self, route: Route) -> bool:
-        limit = route.provider.max_in_flight
-        return limit is not None and self._calls[route.provider.name] >= limit
+        limit, name = route.provider.max_in_flight, route.provider.name
+        if limit is None:
+            return False
+        return self._calls[name] + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
+
+    def _count(self, provider: Provider, change: int) -> None:
+        calls = self._calls[provider.name] = max(0, self._calls[provider.name] + change)
+        if not calls:
+            del self._calls[provider.name]
+        if self._elsewhere is not None and provider.max_in_flight is not None:
+            self._elsewhere.note(provider.name, calls)
 
     # --- what calls report --------------------------------------------------------------------------------------------
 
     def begin(self, route: Route) -> bool:
         """A call sets out. Whether it is a probe."""
-        provider = route.provider
-        self._calls[provider.name] += 1
+        self._count(route.provider, 1)
         self._load(route).busy += 1
+        if not self._circuits:
+            return False
         now, probe = self._clock.monotonic(), False
         for key in _keys(route):
             circuit = self._circuits.get(key, FRESH)
@@ -247,10 +318,7 @@ class Health:
 
     def end(self, route: Route) -> None:
         """It is over, whatever came of it."""
-        provider = route.provider
-        self._calls[provider.name] -= 1
-        if self._calls[provider.name] <= 0:
-            del self._calls[provider.name]
+        self._count(route.provider, -1)
         load = self._load(route)
         load.busy = max(0, load.busy - 1)
 
@@ -267,7 +335,7 @@ class Health:
             self._keep(key, after_success(circuit, began))
 
     def failed(self, route: Route, verdict: Verdict, *, probe: bool) -> None:
-        label = route.provider.label
+        label = route.provider.known_as
         at: Key = (label, None) if verdict.whole_credential else (label, route.upstream_model)
         now = self._clock.monotonic()
         for key in _keys(route):
@@ -322,7 +390,7 @@ class Health:
             self._circuits.popitem(last=False)
 
     def _load(self, route: Route) -> _Load:
-        key: Key = (route.provider.label, route.upstream_model)
+        key: Key = (route.provider.known_as, route.upstream_model)
         load = self._loads.get(key)
         if load is None:
             load = self._loads[key] = _Load()
@@ -338,5 +406,5 @@ class Health:
 
 
 def _keys(route: Route) -> tuple[Key, Key]:
-    label = route.provider.label
+    label = route.provider.known_as
     return (label, route.upstream_model), (label, None)

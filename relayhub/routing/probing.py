@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from relayhub.plugins.isolation import is_own
 from relayhub.routing.credentials import Providers
 from relayhub.routing.discovery import discover_models
 from relayhub.routing.provider import Provider
@@ -37,7 +38,7 @@ class Probing:
         due = [
             provider
             for provider in self._providers.every()
-            if provider.capabilities.lister is not None and self._router.health.rested(provider.label)
+            if provider.capabilities.lister is not None and self._router.health.rested(provider.known_as)
         ]
         await asyncio.gather(*(self._ask(provider) for provider in due))
 
@@ -47,8 +48,10 @@ class Probing:
                 await discover_models(provider)
         except (RelayhubError, TimeoutError) as error:
             log.info("probe.failed", provider=provider.label, detail=str(error))
-            self._router.health.rest_on(provider.label)
-        except Exception:
+            self._router.health.rest_on(provider.known_as)
+        except BaseException as error:
             # Plugin isolation: a lister's own bug must not end the probing of the others.
+            if not is_own(error):
+                raise
             log.exception("probe.failed", provider=provider.label)
-            self._router.health.rest_on(provider.label)
+            self._router.health.rest_on(provider.known_as)

@@ -34,11 +34,20 @@ class Provider:
     """Of the credential, among those of its entry."""
     max_in_flight: int | None = None
     """Calls under way at a time, with all credentials together."""
+    own_transport: bool = False
+    """Its plugin made it."""
+    since: int = 0
+    """The how manieth config of this process brought it as it is."""
 
     @property
     def label(self) -> str:
         """The entry, and the credential if it has several: whatever is bound to an upstream's account is bound to this."""
         return self.name if self.credential is None else label(self.name, self.credential)
+
+    @property
+    def known_as(self) -> str:
+        """Whatever is learnt of it is kept under this: what its settings before a reload did says nothing of it now."""
+        return self.label if not self.since else f"{self.label}@{self.since}"
 
     def send(self, request: HttpRequest) -> AbstractAsyncContextManager[UpstreamReply]:
         """Send with the configured extra headers and body defaults. Errors as :meth:`Transport.send`."""

@@ -9,9 +9,11 @@ from types import TracebackType
 
 from relayhub.routing.budget import BudgetTerms, RetryBudget
 from relayhub.routing.catalog import Route
-from relayhub.routing.health import Cause, Health, Terms, verdict_of
+from relayhub.routing.health import Cause, Elsewhere, Health, Terms, verdict_of
+from relayhub.routing.ordering import About, Order, ordered
 from relayhub.routing.selection import Candidate, Choice, Draw, Strategy, choose
 from relayhub.sdk.clock import Clock, SystemClock
+from relayhub.sdk.ordering import CallView, RouteView
 from relayhub.types.call import Operation
 from relayhub.types.errors import ErrorKind, HubError, RelayhubError, UpstreamError
 
@@ -39,19 +41,65 @@ class RoutingTerms:
 class Router:
     """Chooses among routes. Shared by everything that sends calls, so that all learn from all."""
 
-    def __init__(self, clock: Clock | None = None, terms: RoutingTerms | None = None, draw: Draw | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        terms: RoutingTerms | None = None,
+        draw: Draw | None = None,
+        elsewhere: Elsewhere | None = None,
+        ordering: Order | None = None,
+    ) -> None:
+        """``ordering``: has the last word on the order of a call's routes."""
         self.clock: Clock = clock or SystemClock()
         self.terms = terms or RoutingTerms()
-        self.health = Health(self.clock, self.terms.circuit)
+        self.health = Health(self.clock, self.terms.circuit, elsewhere)
         self.budget = RetryBudget(self.clock, self.terms.retries)
+        self.ordering = ordering
         self._draw: Draw = draw or random.random
+
+    def renewed(self, terms: RoutingTerms) -> Router:
+        """With other terms, and with all that was learnt."""
+        router = Router(self.clock, terms, self._draw, ordering=self.ordering)
+        router.health = self.health.renewed(terms.circuit)
+        router.budget = self.budget.renewed(terms.retries)
+        return router
 
     def choice(self, routes: Sequence[Route], preferred: str | None = None) -> Choice:
         candidates = [Candidate(route, self.health.standing(route)) for route in routes]
         return choose(candidates, self.terms.strategy, self._draw, preferred)
 
-    def order(self, routes: Sequence[Route], preferred: str | None = None) -> tuple[Route, ...]:
-        """Those that may be tried now. Raises ``RelayhubError`` with the time to wait if there is none."""
+    def order(
+        self, routes: Sequence[Route], preferred: str | None = None, about: About | None = None
+    ) -> tuple[Route, ...]:
+        """Those that may be tried now. ``about``: the call, for plugins that order routes. Raises ``RelayhubError`` with the
+        time to wait if there is none."""
+        found = self._order(routes, preferred)
+        return found if self.ordering is None or about is None else self._reordered(found, self.ordering, about())
+
+    def _reordered(self, routes: tuple[Route, ...], ordering: Order, call: CallView) -> tuple[Route, ...]:
+        views = tuple(self._view(route) for route in routes)
+        left = ordered(routes, views, ordering(call, views))
+        if not left:
+            raise HubError(
+                ErrorKind.NO_ROUTE, "A plugin of this server lets no provider take this call.", code="no_route"
+            )
+        return left
+
+    def _view(self, route: Route) -> RouteView:
+        provider, standing = route.provider, self.health.standing(route)
+        return RouteView(
+            provider=provider.name,
+            provider_type=provider.type,
+            credential=provider.credential,
+            upstream_model=route.upstream_model,
+            priority=route.priority,
+            weight=route.weight,
+            fallback=route.fallback,
+            busy=standing.busy,
+            first_byte_s=standing.first_byte_s,
+        )
+
+    def _order(self, routes: Sequence[Route], preferred: str | None) -> tuple[Route, ...]:
         if len(routes) == 1 and self.health.is_well(routes[0]):
             return tuple(routes)
         choice = self.choice(routes, preferred)
@@ -63,9 +111,11 @@ class Router:
         """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
         return self.terms.hedge_after_s if operation is Operation.CHAT else None
 
-    def way(self, routes: Sequence[Route], operation: Operation, preferred: str | None = None) -> Way:
-        """Raises as :meth:`order`."""
-        return Way(self, self.order(routes, preferred), operation)
+    def way(
+        self, routes: Sequence[Route], operation: Operation, preferred: str | None = None, about: About | None = None
+    ) -> Way:
+        """See :meth:`order`."""
+        return Way(self, self.order(routes, preferred, about), operation)
 
 
 class Way:
@@ -189,6 +239,14 @@ def none_left(choice: Choice) -> RelayhubError:
             retry_after_s=BUSY_RETRY_AFTER_S,
         )
     soonest = min(resting, key=lambda one: one.standing.wait_s)
+    if soonest.standing.cause is Cause.BROKEN:
+        return HubError(
+            ErrorKind.NO_ROUTE,
+            "The provider of this model has failed several times in a row and is disabled for a moment; the operator's log"
+            " has the reason.",
+            code="provider_disabled",
+            retry_after_s=soonest.standing.wait_s,
+        )
     limited = soonest.standing.cause is Cause.RATE_LIMITED
     return UpstreamError(
         ErrorKind.UPSTREAM_RATE_LIMITED if limited else ErrorKind.UPSTREAM_OVERLOADED,

@@ -151,6 +151,7 @@ _CAUSES = {
     Cause.OVERLOADED: "it is overloaded",
     Cause.CREDENTIAL: "its credential was refused",
     Cause.QUOTA: "its account has no quota left",
+    Cause.BROKEN: "its plugin is broken",
 }
 
 

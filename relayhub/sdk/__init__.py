@@ -3,7 +3,7 @@
 from relayhub.dialects.anthropic_messages import AnthropicMessages, AnthropicTarget
 from relayhub.dialects.anthropic_messages import ThinkingStyle as AnthropicThinkingStyle
 from relayhub.dialects.anthropic_messages.count import decode_count as decode_anthropic_count
-from relayhub.dialects.codec import EncodedRequest, Framing, StreamDecoder
+from relayhub.dialects.codec import ClientView, EncodedRequest, Envelope, Framing, StreamDecoder, StreamEncoder
 from relayhub.dialects.gemini_embeddings import GeminiEmbeddings
 from relayhub.dialects.gemini_generate import GeminiGenerate, GeminiTarget
 from relayhub.dialects.gemini_generate import ThinkingStyle as GeminiThinkingStyle
@@ -14,6 +14,7 @@ from relayhub.dialects.upstream_errors import decode_error as decode_openai_erro
 from relayhub.dialects.upstream_errors import retry_after as retry_after_s
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.hookspecs import HubContext, hookimpl
+from relayhub.sdk.ingress import ClientCodec, IngressType
 from relayhub.sdk.lines import LineSplitter
 from relayhub.sdk.media import (
     CalledBackWire,
@@ -30,6 +31,7 @@ from relayhub.sdk.media import (
 )
 from relayhub.sdk.native_chat import NativeChatWire, NativeEmbeddingWire, TargetedCodec
 from relayhub.sdk.openai_compatible import list_openai_models
+from relayhub.sdk.ordering import CallView, RouteView
 from relayhub.sdk.provider import (
     SDK_VERSION,
     ChatProvider,
@@ -88,7 +90,7 @@ from relayhub.types.chat import (
     UsageReported,
 )
 from relayhub.types.embedding import EmbeddingReply, EmbeddingRequest
-from relayhub.types.errors import ClientError, ErrorKind, UpstreamError, invalid_request, upstream_broke
+from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError, invalid_request, upstream_broke
 from relayhub.types.http import Deadlines, Effect, HttpReply, HttpRequest
 from relayhub.types.json import Json, JsonObject
 from relayhub.types.media import (
@@ -119,6 +121,7 @@ __all__ = [
     "Artifact",
     "AudioPart",
     "BaseUrl",
+    "CallView",
     "CalledBackWire",
     "CancellingWire",
     "ChatEvent",
@@ -128,7 +131,9 @@ __all__ = [
     "ChatRequest",
     "ChatWire",
     "Choice",
+    "ClientCodec",
     "ClientError",
+    "ClientView",
     "Clock",
     "Deadlines",
     "Dialect",
@@ -139,6 +144,7 @@ __all__ = [
     "EmbeddingWire",
     "EncodedRequest",
     "Ended",
+    "Envelope",
     "ErrorKind",
     "ExtraDelta",
     "FilePart",
@@ -160,6 +166,7 @@ __all__ = [
     "ImageProvider",
     "ImageRequest",
     "ImageWire",
+    "IngressType",
     "InputRole",
     "JobFailure",
     "JobProvider",
@@ -197,7 +204,9 @@ __all__ = [
     "ReasoningPart",
     "RefusalDelta",
     "RefusalPart",
+    "RelayhubError",
     "Role",
+    "RouteView",
     "SpeechProvider",
     "SpeechReader",
     "SpeechRequest",
@@ -207,6 +216,7 @@ __all__ = [
     "Started",
     "Steps",
     "StreamDecoder",
+    "StreamEncoder",
     "StreamingSpeechWire",
     "TargetedCodec",
     "TextDelta",

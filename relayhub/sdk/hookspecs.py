@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from relayhub.types.call import UsageRecord
 if TYPE_CHECKING:
     import click
 
+    from relayhub.sdk.ingress import IngressType
+    from relayhub.sdk.ordering import CallView, RouteView
     from relayhub.sdk.provider import ProviderType
 
 hookspec = pluggy.HookspecMarker("relayhub")
@@ -35,8 +37,21 @@ def relayhub_register_providers() -> Iterable[ProviderType[Any]]:  # type: ignor
 
 
 @hookspec
+def relayhub_register_ingresses() -> Iterable[IngressType]:  # type: ignore[empty-body]
+    """Return client dialects of this plugin's own: descriptors only, no I/O. Provisional."""
+
+
+@hookspec
 def relayhub_register_commands(cli: click.Group) -> None:
     """Add sub-commands to ``relayhub x``."""
+
+
+@hookspec(firstresult=True)
+def relayhub_order_routes(call: CallView, routes: Sequence[RouteView]) -> Sequence[RouteView] | None:
+    """Return some of ``routes``, in the order in which they are to be tried, or ``None`` for no opinion; the first plugin
+    that has one decides. ``routes``: those that may be tried now, in the hub's order. An empty answer refuses the call.
+    Called once a call, on the request path: no I/O here. A plugin that raises, takes long or returns what it was not given
+    is ignored."""
 
 
 @hookspec

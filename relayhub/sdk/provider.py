@@ -106,7 +106,10 @@ class NativeCall:
 
 
 class NativeWire(Protocol):
-    """One dialect that the upstream itself speaks: the client's bytes pass through."""
+    """One dialect that the upstream itself speaks: the client's bytes pass through.
+
+    A wire whose requests differ in nothing but their body as long as the rest of the call is the same (no signature over the
+    body, no token that grows old) says so with an attribute ``steady = True``: the hub then asks it once and remembers."""
 
     def request(self, call: NativeCall) -> HttpRequest:
         """Where to post ``call.body``, untouched, and with which credentials. ``call.headers`` go along, but for those

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Row, Select, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relayhub.sdk.clock import Clock
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.audit import SYSTEM, Actor, Change, record
 from relayhub.store.engine import Engine
 from relayhub.store.ids import new_account_id

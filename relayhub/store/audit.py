@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.rows import insert_into, storable
 from relayhub.store.schema import audit
@@ -117,10 +117,15 @@ def _text(value: JsonObject | None) -> str | None:
 
 
 class AuditLog:
-    """Reading it."""
+    """Reading it, and noting what is no change of the store's own."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    async def note(self, change: Change, at: float) -> None:
+        """For what has no transaction of its own to stand in."""
+        async with self._engine.writing() as connection:
+            await record(connection, change, at)
 
     async def rows(self, wanted: AuditFilter, limit: int) -> list[AuditRow]:
         """The newest first."""
@@ -140,11 +145,11 @@ class AuditLog:
         previous: str | None = None
         expected = 1
         async with self._engine.reading() as connection:
-            rows = await connection.stream(statement)
-            async for row in rows:
-                if row[0] != expected or row[1] != _link(previous, tuple(row)[2:]):
-                    return int(row[0])
-                previous, expected = row[1], expected + 1
+            async with connection.stream(statement) as rows:
+                async for row in rows:
+                    if row[0] != expected or row[1] != _link(previous, tuple(row)[2:]):
+                        return int(row[0])
+                    previous, expected = row[1], expected + 1
             newest = (await connection.execute(_NEWEST)).scalar() or 0
         return expected if newest >= expected else None
 

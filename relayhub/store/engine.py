@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import greenlet_spawn
 
 from relayhub.store import refusals
-from relayhub.store.connection import LOCK_WAIT_S
+from relayhub.store.async_connection import AsyncConnection, transaction
+from relayhub.store.connection import LOCK_POLL_MS, LOCK_WAIT_S, is_busy
 
 _WRITES = "relayhub_writes"
 
 
 class Engine:
-    """Connections for one database file."""
+    """Connections for one database file. ``frozen``: it is nobody's at the moment, and is only read."""
 
-    def __init__(self, path: Path) -> None:
-        self._engine = create_async_engine(
-            URL.create("sqlite+aiosqlite", database=str(path)),
+    def __init__(self, path: Path, *, frozen: bool = False) -> None:
+        self._engine = create_engine(
+            _frozen(path) if frozen else URL.create("sqlite+aiosqlite", database=str(path)),
             connect_args={"timeout": LOCK_WAIT_S, "isolation_level": None},
             pool_size=4,
+            hide_parameters=True,  # values must not get into a log with an error
         )
-        event.listen(self._engine.sync_engine, "connect", _on_connect)
-        event.listen(self._engine.sync_engine, "begin", _on_begin)
+        event.listen(self._engine, "connect", _on_connect)
+        event.listen(self._engine, "begin", _on_begin)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view of the database. Raises ``HubError`` UNAVAILABLE if it cannot be read."""
         try:
-            async with self._engine.connect() as connection, connection.begin():
+            async with transaction(self._engine) as connection:
                 yield connection
         except DBAPIError as error:
             raise refusals.unavailable(str(error.orig)) from error
@@ -44,15 +48,18 @@ class Engine:
         """A write transaction from its beginning (a read that becomes a write could fail with BUSY at once); committed
         at the end of the block. Raises ``HubError`` UNAVAILABLE if it cannot be written."""
         try:
-            async with self._engine.connect() as connection:
-                await connection.execution_options(**{_WRITES: True})
-                async with connection.begin():
-                    yield connection
+            async with transaction(self._engine, **{_WRITES: True}) as connection:
+                yield connection
         except DBAPIError as error:
             raise refusals.unavailable(str(error.orig)) from error
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        await greenlet_spawn(self._engine.dispose)
+
+
+def _frozen(path: Path) -> URL:
+    query = {"uri": "true", "mode": "ro", "immutable": "1"}
+    return URL.create("sqlite+aiosqlite", database=path.absolute().as_uri(), query=query)
 
 
 def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -64,4 +71,28 @@ def _on_connect(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> No
 
 def _on_begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if writes:
+        _take_turn(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _take_turn(connection: Connection) -> None:
+    """Wait for other processes, but never long at a time: see ``connection.LOCK_POLL_MS``."""
+    deadline = time.monotonic() + LOCK_WAIT_S
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK_POLL_MS}")
+    try:
+        while not _has_begun(connection, deadline):
+            pass  # SQLite has waited already
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000:.0f}")
+
+
+def _has_begun(connection: Connection, deadline: float) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except DBAPIError as error:
+        if not (isinstance(error.orig, sqlite3.Error) and is_busy(error.orig)) or time.monotonic() >= deadline:
+            raise
+        return False
+    return True

@@ -4,49 +4,51 @@ from __future__ import annotations
 
 import secrets
 
-from ulid import ULID
+from relayhub.types.ids import new_id
+
+HOLD = "hold_"
 
 
 def new_account_id() -> str:
-    return f"acct_{ULID()}"
+    return new_id("acct_")
 
 
 def new_key_id() -> str:
-    return f"key_{ULID()}"
+    return new_id("key_")
 
 
 def new_hold_id() -> str:
-    return f"hold_{ULID()}"
+    return new_id(HOLD)
 
 
 def new_epoch_id() -> str:
-    return f"epoch_{ULID()}"
+    return new_id("epoch_")
 
 
 def new_person_id() -> str:
-    return f"person_{ULID()}"
+    return new_id("person_")
 
 
 def new_session_id() -> str:
-    return f"sess_{ULID()}"
+    return new_id("sess_")
 
 
 def new_admin_key_id() -> str:
-    return f"admk_{ULID()}"
+    return new_id("admk_")
 
 
 def new_invite_id() -> str:
-    return f"inv_{ULID()}"
+    return new_id("inv_")
 
 
 def new_batch_id() -> str:
-    return f"batch_{ULID()}"
+    return new_id("batch_")
 
 
 def new_code_id() -> str:
-    return f"code_{ULID()}"
+    return new_id("code_")
 
 
 def new_job_id() -> str:
     """``task_`` and 32 characters: the form that clients know."""
-    return f"task_{ULID()}{secrets.token_hex(3)}"
+    return new_id("task_") + secrets.token_hex(3)

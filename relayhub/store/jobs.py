@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from relayhub.store import places
 from relayhub.store.engine import Engine
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import OpenHold
@@ -28,6 +30,8 @@ LEASE_S = 30.0
 _NOT_OF_A_JOB = frozenset({"sealed", "lease_owner", "lease_until"})
 _JOB_COLUMNS = tuple(column for column in jobs.columns if column.name not in _NOT_OF_A_JOB)
 _RECENT = 50
+
+log = structlog.get_logger("relayhub.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,19 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a list is to have; ``None`` and ``False`` exclude nothing."""
+    """Which jobs a list is to have; ``None`` and ``False`` exclude nothing. ``user``: the ``user_identifier``; ``since``
+    inclusive, ``until`` exclusive: when they were submitted."""
 
     only_open: bool = False
     state: JobState | None = None
     provider: str | None = None
+    kind: MediaKind | None = None
+    model: str | None = None
+    account_id: str | None = None
+    key_id: str | None = None
+    user: str | None = None
+    since: float | None = None
+    until: float | None = None
 
 
 class Jobs:
@@ -76,8 +88,8 @@ class Jobs:
     ) -> Opened:
         """A hold and a job, durable together; or the job that the same named request has led to before. Raises
         ``ClientError`` (key, quota) or ``HubError``. The job belongs to this process for now."""
-        sealed = self._vault.seal(request, _request_place(job.id))
-        address = None if webhook is None else self._vault.seal(webhook.encode(), _webhook_place(job.id))
+        sealed = self._vault.seal(request, places.job_request(job.id))
+        address = None if webhook is None else self._vault.seal(webhook.encode(), places.webhook_address(job.id))
         until = job.created_at + LEASE_S
         return await self._writer.submit(OpenJob(hold, job, sealed, self._epoch.id, until, once, address))
 
@@ -188,15 +200,11 @@ class Jobs:
         async with self._engine.reading() as connection:
             return [_job(row) for row in await connection.execute(wanted)]
 
-    async def some(self, wanted: JobFilter, limit: int) -> list[Job]:
-        """Everybody's, the newest first."""
-        statement = _all().order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
-        if wanted.only_open:
-            statement = statement.where(jobs.c.finished_at.is_(None))
-        if wanted.state is not None:
-            statement = statement.where(jobs.c.state == wanted.state.value)
-        if wanted.provider is not None:
-            statement = statement.where(jobs.c.provider == wanted.provider)
+    async def some(self, wanted: JobFilter, limit: int, after: Job | None = None) -> list[Job]:
+        """Everybody's, the newest first, which is what their ids sort by. ``after``: only those that follow it."""
+        statement = _all().where(*_matches(wanted)).order_by(jobs.c.id.desc()).limit(limit)
+        if after is not None:
+            statement = statement.where(jobs.c.id < after.id)
         async with self._engine.reading() as connection:
             return [_job(row) for row in await connection.execute(statement)]
 
@@ -204,7 +212,7 @@ class Jobs:
         """What was asked, as long as the job is open."""
         async with self._engine.reading() as connection:
             sealed = (await connection.execute(select(jobs.c.sealed).where(jobs.c.id == job.id))).scalar()
-        return None if sealed is None else self._vault.unseal(sealed, _request_place(job.id))
+        return None if sealed is None else self._vault.unseal(sealed, places.job_request(job.id))
 
     async def owner_of(self, provider: str, upstream_id: str) -> str | None:
         """The job that this job of an upstream belongs to already."""
@@ -230,6 +238,12 @@ class Jobs:
         async with self._engine.reading() as connection:
             times = sorted(row.took for row in await connection.execute(statement))
         return times[len(times) // 2] if times else None
+
+    async def open_providers(self) -> set[str]:
+        """The configured names of those who have open jobs."""
+        statement = select(jobs.c.provider).where(jobs.c.finished_at.is_(None)).distinct()
+        async with self._engine.reading() as connection:
+            return {row[0] for row in await connection.execute(statement)}
 
     async def count_open(self) -> int:
         async with self._engine.reading() as connection:
@@ -289,10 +303,18 @@ class Jobs:
             by_id = {row.id: _job(row) for row in found}
         messages = []
         for row in rows:
-            address = self._vault.unseal(row.sealed, _webhook_place(row.job_id))
-            if address is not None:
+            address = self._vault.unseal(row.sealed, places.webhook_address(row.job_id))
+            if address is None:
+                await self._give_up_message(row)
+            else:
                 messages.append(Webhook(by_id[row.job_id], address.decode(), row.attempts))
         return messages
+
+    async def _give_up_message(self, row: Row[*tuple[Any, ...]]) -> None:
+        """A key that is gone does not come back by waiting."""
+        log.error("webhook.unreadable", job_id=row.job_id, attempts=row.attempts)
+        why = "its address cannot be opened: the vault's key has changed"
+        await self.note_delivery(row.job_id, Delivery(row.attempts, None, None, why, None))
 
     async def delivery(self, job_id: str) -> Delivery | None:
         """How far the message about a job is; ``None``: nobody wanted one."""
@@ -300,6 +322,13 @@ class Jobs:
         async with self._engine.reading() as connection:
             row = (await connection.execute(select(*columns).where(webhooks.c.job_id == job_id))).first()
         return None if row is None else Delivery(**row._asdict())
+
+    async def deliver_again(self, job_id: str, now: float) -> bool:
+        """Have the message about a finished job sent anew, with all its attempts; whether somebody wanted one."""
+        again = {"attempts": 0, "next_at": now, "last_status": None, "last_error": None, "delivered_at": None}
+        statement = update(webhooks).where(webhooks.c.job_id == job_id).values(**again)
+        async with self._engine.writing() as connection:
+            return (await connection.execute(statement)).rowcount == 1
 
     async def note_delivery(self, job_id: str, delivery: Delivery) -> None:
         values = {name: getattr(delivery, name) for name in Delivery.__slots__}
@@ -309,6 +338,27 @@ class Jobs:
 
 def _all() -> Select[*tuple[Any, ...]]:
     return select(*_JOB_COLUMNS)
+
+
+def _matches(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    c = jobs.c
+    exact = (
+        (c.state, wanted.state),
+        (c.kind, wanted.kind),
+        (c.provider, wanted.provider),
+        (c.model, wanted.model),
+        (c.account_id, wanted.account_id),
+        (c.key_id, wanted.key_id),
+        (c.user_identifier, wanted.user),
+    )
+    conditions: list[ColumnElement[bool]] = [column == value for column, value in exact if value is not None]
+    if wanted.only_open:
+        conditions.append(c.finished_at.is_(None))
+    if wanted.since is not None:
+        conditions.append(c.created_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(c.created_at < wanted.until)
+    return conditions
 
 
 def _is_due(now: float) -> ColumnElement[bool]:
@@ -340,11 +390,3 @@ def _job(row: Row[*tuple[Any, ...]]) -> Job:
             "handle": msgspec.json.decode(values["handle"], type=dict[str, str]),
         }
     )
-
-
-def _request_place(job_id: str) -> str:
-    return f"job:{job_id}"
-
-
-def _webhook_place(job_id: str) -> str:
-    return f"webhook:{job_id}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from relayhub.store import places
 from relayhub.store.engine import Engine
 from relayhub.store.schema import kept_turns
 from relayhub.store.vault import Vault
@@ -39,7 +40,7 @@ class KeptTurns:
                 "account_id": account_id,
                 "ref": turn.ref,
                 "provider": turn.provider,
-                "sealed": self._vault.seal(turn.state, _place(account_id, turn.ref)),
+                "sealed": self._vault.seal(turn.state, places.kept_turn(account_id, turn.ref)),
                 "expires_at": now + KEPT_S,
             }
             for turn in turns
@@ -67,9 +68,5 @@ class KeptTurns:
         )
         async with self._engine.reading() as connection:
             rows = (await connection.execute(wanted)).all()
-        opened = ((row, self._vault.unseal(row.sealed, _place(account_id, row.ref))) for row in rows)
+        opened = ((row, self._vault.unseal(row.sealed, places.kept_turn(account_id, row.ref))) for row in rows)
         return {row.ref: KeptTurn(row.ref, row.provider, state) for row, state in opened if state is not None}
-
-
-def _place(account_id: str, ref: str) -> str:
-    return f"kept_turn:{account_id}:{ref}"

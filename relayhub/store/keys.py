@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from relayhub.sdk.clock import Clock
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.audit import SYSTEM, Actor, Change, record
 from relayhub.store.engine import Engine
 from relayhub.store.ids import new_key_id
@@ -159,14 +159,18 @@ class Keys:
             )
         return found[0]
 
-    async def update(self, key_id: str, terms: KeyTerms, by: Actor, within: str | None = None) -> Key:
-        """Raises ``ClientError``: NOT_FOUND; CONFLICT if the name is taken, the key revoked, or the new limit below what
+    async def update(
+        self, key_id: str, terms: KeyTerms | Callable[[Key], KeyTerms], by: Actor, within: str | None = None
+    ) -> Key:
+        """``terms``: the new ones, or what makes them of the key as it is at that moment, where others may be changing it,
+        too. Raises ``ClientError``: NOT_FOUND; CONFLICT if the name is taken, the key revoked, or the new limit below what
         is used and held; INVALID_REQUEST for limits or tags that make no sense."""
         async with self._engine.writing() as connection:
             row = (await connection.execute(_all().where(_own(keys.c.id == key_id, within)))).first()
             if row is None:
                 raise _unknown(key_id)
             before = _key(row)
+            terms = terms if isinstance(terms, KeyTerms) else terms(before)
             after = replace(
                 before,
                 name=terms.name,

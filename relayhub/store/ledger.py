@@ -11,12 +11,13 @@ import structlog
 from relayhub.store.audit import Actor
 from relayhub.store.check import Violation, violations
 from relayhub.store.engine import Engine
-from relayhub.store.ids import new_hold_id
+from relayhub.store.ids import HOLD
 from relayhub.store.intents import Balance, ChangeTotal, EndHold, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import storable
 from relayhub.store.writer import Writer
 from relayhub.types.call import UsageRecord
+from relayhub.types.ids import Ids
 from relayhub.types.money import MAX_NANO
 
 log = structlog.get_logger("relayhub.store")
@@ -47,6 +48,7 @@ class Ledger:
         self._engine = engine
         self._listeners = listeners
         self._about = msgspec.json.Encoder()
+        self._ids = Ids()
 
     def on_settled(self, listener: OnSettled) -> None:
         """Call ``listener`` on the loop after each commit, once per usage row. It must not raise or block."""
@@ -57,7 +59,7 @@ class Ledger:
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
         about = storable(self._about.encode(new.about).decode())
-        opening = OpenHold(new_hold_id(), new, about)
+        opening = OpenHold(self._ids.new(HOLD), new, about)
         answer = self._writer.submit(opening)
         try:
             return await answer

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from relayhub.store import refusals
 from relayhub.store.intents import NewHold
@@ -36,8 +37,7 @@ _STORE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRow:
+class HoldRow(NamedTuple):
     """An open hold. ``windows``: the bits of those that it is counted in."""
 
     hold_id: str
@@ -152,11 +152,14 @@ class LimitBatch:
             slots[job] += by
 
     def _count(self, key_id: str, window: Window) -> _Count:
-        """That of the window that runs now. Should the clock have gone back, the later window goes on."""
+        """That of the window that runs now. Should the clock have gone back, the later window goes on; if it has gone back
+        by more than a window, what was used counts as used now, as nobody should wait for the clock to come round."""
         start = self._start(window)
         count = self._counts.get((key_id, window))
         if count is None or count.starts_at < start:
             count = self._counts[key_id, window] = _Count(start, 0)
+        elif count.starts_at > self._calendar.end(window, self._now):
+            count.starts_at, count.changed = start, True
         return count
 
     def _start(self, window: Window) -> float:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Row, Select, delete, exists, insert, select, update
+from sqlalchemy import Row, Select, Update, delete, exists, func, insert, select, true, tuple_, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from relayhub.store import places
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.epoch import Epoch
 from relayhub.store.schema import epochs, holds, named_calls, usage
@@ -24,6 +25,13 @@ from relayhub.store.vault import Vault
 KEPT_S = 24 * 3600.0
 MAX_ANSWER = 1 << 20
 """Bytes; of larger answers only the request id is kept."""
+
+MAX_KEY_BYTES = 16 << 20
+MAX_BYTES = 256 << 20
+"""Of one key's answers and of all: beyond that the oldest are dropped, and only their request ids stay."""
+
+_LOOKS = 8
+"""The sums are looked at whenever so much of a bound has been added: answers may be an eighth above it until then."""
 
 _SWEPT_AT_ONCE = 256
 _SLACK_S = 60.0
@@ -82,6 +90,7 @@ class NamedCalls:
         self._engine = engine
         self._vault = vault
         self._epoch = epoch
+        self._room = _Room()
 
     async def begin(self, name: CallName, call_id: str, now: float, *, serving: frozenset[str]) -> Found:
         """Take the name, or say what became of the call that has it. ``serving``: calls that this process serves."""
@@ -140,7 +149,9 @@ class NamedCalls:
     async def _opened(self, name: CallName, row: Row[*tuple[Any, ...]]) -> Ended:
         if row.sealed is None:
             return Ended(row.call_id, None)
-        opened = await asyncio.to_thread(self._vault.unseal, row.sealed, _place(name, row.call_id))
+        opened = await asyncio.to_thread(
+            self._vault.unseal, row.sealed, places.named_call(name.key_id, name.name, row.call_id)
+        )
         return Ended(row.call_id, None if opened is None else _ANSWER.decode(opened))
 
     async def end(self, name: CallName, call_id: str, answer: KeptAnswer | None) -> None:
@@ -150,9 +161,11 @@ class NamedCalls:
         ended = update(named_calls).where(_is(name), named_calls.c.call_id == call_id)
         async with self._engine.writing() as connection:
             await connection.execute(ended.values(ended=True, sealed=sealed))
+            if sealed is not None:
+                await self._room.make(connection, name.key_id, len(sealed))
 
     def _sealed(self, name: CallName, call_id: str, answer: KeptAnswer) -> bytes:
-        return self._vault.seal(msgspec.msgpack.encode(answer), _place(name, call_id))
+        return self._vault.seal(msgspec.msgpack.encode(answer), places.named_call(name.key_id, name.name, call_id))
 
     async def give_up(self, name: CallName, call_id: str) -> None:
         """The call failed, and is over. One that was charged keeps its name, so that it is never charged twice."""
@@ -177,6 +190,33 @@ class NamedCalls:
         return len(rows) == _SWEPT_AT_ONCE
 
 
+class _Room:
+    """What this process has added since it last looked; it looks first at what was there before it."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, int] = {}
+        self._all = MAX_BYTES
+
+    async def make(self, connection: AsyncConnection, key_id: str, size: int) -> None:
+        """For an answer that was just added."""
+        self._by_key[key_id] = self._by_key.get(key_id, MAX_KEY_BYTES) + size
+        self._all += size
+        if self._by_key[key_id] >= MAX_KEY_BYTES // _LOOKS:
+            self._by_key[key_id] = 0
+            await connection.execute(_drop_oldest(MAX_KEY_BYTES, named_calls.c.key_id == key_id))
+        if self._all >= MAX_BYTES // _LOOKS:
+            self._all = 0
+            await connection.execute(_drop_oldest(MAX_BYTES, true()))
+
+
+def _drop_oldest(most: int, among: ColumnElement[bool]) -> Update:
+    c = named_calls.c
+    through = func.sum(func.length(c.sealed)).over(order_by=(c.begun_at.desc(), c.key_id, c.name)).label("through")
+    kept = select(c.key_id, c.name, through).where(c.sealed.is_not(None), among).subquery()
+    beyond = select(kept.c.key_id, kept.c.name).where(kept.c.through > most)
+    return update(named_calls).where(tuple_(c.key_id, c.name).in_(beyond)).values(sealed=None)
+
+
 def _is(name: CallName) -> ColumnElement[bool]:
     return (named_calls.c.key_id == name.key_id) & (named_calls.c.name == name.name)
 
@@ -198,7 +238,3 @@ async def _was_charged(connection: AsyncConnection, row: Row[*tuple[Any, ...]]) 
     u = usage.c
     mine = (u.key_id == row.key_id) & (u.at >= row.begun_at - _SLACK_S) & (u.call_id == row.call_id)
     return bool((await connection.execute(select(exists().where(mine, u.cost_nano > 0)))).scalar())
-
-
-def _place(name: CallName, call_id: str) -> str:
-    return f"named_call:{name.key_id}:{name.name}:{call_id}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from relayhub.sdk.clock import Clock
 from relayhub.store.accounts import Account, insert_account
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.audit import Actor, Change, record
 from relayhub.store.engine import Engine
 from relayhub.store.ids import new_account_id, new_person_id

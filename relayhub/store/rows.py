@@ -23,12 +23,12 @@ def insert_into(table: str, *, without: tuple[str, ...] = ()) -> str:
 
 def storable(text: str) -> str:
     """Clients and upstreams can send lone surrogates, which no database takes."""
-    return text.encode(errors="replace").decode()
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def count(number: int) -> int:
     """Within what a column can hold; a row is never lost for an absurd number in it."""
-    return min(max(number, 0), _MAX_COUNT)
+    return number if 0 <= number <= _MAX_COUNT else min(max(number, 0), _MAX_COUNT)
 
 
 def nano(amount: int) -> int:
@@ -68,4 +68,5 @@ def usage_row(hold_id: str, record: UsageRecord) -> Row:
         None if record.media is None else orjson.dumps(record.media).decode(),
         record.price_version or None,
         None if record.upstream_cost_nano is None else nano(record.upstream_cost_nano),
+        None if record.on_disconnect is None else record.on_disconnect.value,
     )

@@ -34,6 +34,7 @@ from relayhub.store.sealed import holds_sealed
 from relayhub.store.sessions import Sessions
 from relayhub.store.steps import no_step
 from relayhub.store.tickets import Tickets
+from relayhub.store.turnstile import Turnstile
 from relayhub.store.usage import UsageReport
 from relayhub.store.usage_rollups import UsageRollups
 from relayhub.store.vault import Vault
@@ -56,8 +57,10 @@ class Store:
         vault: Vault,
         epoch: Epoch,
         clock: Clock,
+        turns: Turnstile,
     ) -> None:
         self._engine = engine
+        self._turns = turns
         self._writer = writer
         self.ledger = Ledger(writer, engine, listeners)
         self.accounts = Accounts(engine, clock)
@@ -96,7 +99,7 @@ class Store:
         vault = await asyncio.to_thread(_prepare, path, clock.now())
         chosen = Durability(durability)
         epoch = Epoch(new_epoch_id(), ProcessIdentity.current(), lease_s)
-        listeners = SettledListeners()
+        listeners, turns = SettledListeners(), Turnstile(path)
         writer = Writer(
             lambda: connect(path, chosen),
             epoch,
@@ -105,9 +108,10 @@ class Store:
             on_step=on_step,
             lock_wait_s=lock_wait_s,
             power_always=chosen is Durability.POWER,
+            turns=turns,
             calendar=calendar,
         )
-        store = cls(Engine(path), writer, listeners, vault, epoch, clock)
+        store = cls(Engine(path), writer, listeners, vault, epoch, clock, turns)
         try:
             await store.epochs.release_orphans()
         except BaseException:
@@ -135,6 +139,7 @@ class Store:
         except (TimeoutError, HubError):
             pass  # its lease runs out, and whoever starts next cleans up
         await self._writer.close()
+        self._turns.close()
         await self._engine.close()
 
 

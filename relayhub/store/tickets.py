@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, Select, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from relayhub.store import places
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.epoch import Epoch
 from relayhub.store.schema import epochs, stream_events, stream_tickets
@@ -107,7 +108,7 @@ class Tickets:
 
     async def create(self, ticket_id: str, key_id: str, origin: str | None, request: bytes, now: float) -> float:
         """Answers when the ticket expires. Raises ``ClientError`` RATE_LIMITED if too much waits for this key already."""
-        sealed = await asyncio.to_thread(self._vault.seal, request, _request_place(ticket_id))
+        sealed = await asyncio.to_thread(self._vault.seal, request, places.ticket_request(ticket_id))
         expires_at = now + OPEN_S
         row = {
             "id": ticket_id,
@@ -135,7 +136,7 @@ class Tickets:
         sealed = await self._waiting_request(ticket_id, now)
         if sealed is None:
             return None
-        request = await asyncio.to_thread(self._vault.unseal, sealed, _request_place(ticket_id))
+        request = await asyncio.to_thread(self._vault.unseal, sealed, places.ticket_request(ticket_id))
         if request is None:
             raise ClientError(
                 ErrorKind.NOT_FOUND, "This ticket cannot be read any more; make a new one.", code="ticket_unreadable"
@@ -190,7 +191,7 @@ class Tickets:
             await connection.execute(_ADVANCE, [_advanced(run, now) for run in runs])
 
     def _event_row(self, ticket_id: str, first: int, events: Sequence[bytes]) -> dict[str, object]:
-        sealed = self._vault.seal(msgspec.msgpack.encode(events), _events_place(ticket_id, first))
+        sealed = self._vault.seal(msgspec.msgpack.encode(events), places.ticket_events(ticket_id, first))
         return {"ticket_id": ticket_id, "first": first, "last": first + len(events) - 1, "sealed": sealed}
 
     async def progress(self, ticket_id: str, after: int, now: float) -> Progress | None:
@@ -204,7 +205,7 @@ class Tickets:
         return Progress(ticket, [event for event in events if event[0] > after])
 
     def _opened(self, run: Row[*tuple[Any, ...]]) -> list[tuple[int, bytes]]:
-        encoded = self._vault.unseal(run.sealed, _events_place(run.ticket_id, run.first))
+        encoded = self._vault.unseal(run.sealed, places.ticket_events(run.ticket_id, run.first))
         if encoded is None:
             raise HubError(ErrorKind.INTERNAL, "This answer cannot be read any more.", code="ticket_unreadable")
         return list(enumerate(_EVENTS.decode(encoded), run.first))
@@ -346,11 +347,3 @@ async def _check_room(connection: AsyncConnection, key_id: str, size: int, now: 
             code="too_many_stream_tickets",
             retry_after_s=OPEN_S / 4,
         )
-
-
-def _request_place(ticket_id: str) -> str:
-    return f"stream_ticket:{ticket_id}"
-
-
-def _events_place(ticket_id: str, first: int) -> str:
-    return f"stream_events:{ticket_id}:{first}"

@@ -11,12 +11,14 @@ from typing import Any
 
 import orjson
 from sqlalchemy import RowMapping, Select, select
+from sqlalchemy.sql.elements import ColumnElement
 
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.schema import accounts, keys, usage
-from relayhub.store.usage_filter import Condition, UsageFilter, conditions_of
+from relayhub.store.usage_filter import Condition, UsageFilter, conditions_of, unusual
 from relayhub.store.usage_levels import Span
-from relayhub.store.usage_question import Question, by_group, in_all
+from relayhub.store.usage_question import Question, by_group, dearest, in_all
 from relayhub.store.usage_sums import RAW_SINCE, mark, within
 from relayhub.store.usage_totals import UsageSum, UsageTotals, group_of, sum_of
 from relayhub.types.errors import invalid_request
@@ -50,7 +52,7 @@ class UsageReport:
         place = None if after is None else _place(after)
         async with self._engine.reading() as connection:
             where = await conditions_of(connection, wanted)
-            statement = _rows(where, Span(wanted.since, wanted.until), place).limit(limit)
+            statement = _rows(where, Span(wanted.since, wanted.until), place, limit)
             return [_plain(row) for row in (await connection.execute(statement)).mappings()]
 
     async def totals(self, wanted: UsageFilter, group: str, most: int = MOST_GROUPS) -> UsageTotals:
@@ -58,12 +60,21 @@ class UsageReport:
         async with self._engine.reading() as connection:
             raw_since = (await connection.execute(select(mark(RAW_SINCE)))).scalar_one()
             question = Question(wanted, group, await conditions_of(connection, wanted), raw_since)
-            groups = [group_of(row) for row in (await connection.execute(by_group(question, most))).mappings()]
-            if group != "tag" and len(groups) < most:
+            shown = await _shown(connection, question, most)
+            groups = [group_of(row) for row in (await connection.execute(by_group(shown, most + 1))).mappings()]
+            if group != "tag" and shown is question and len(groups) <= most:
                 total: UsageSum = reduce(add, (one.sum for one in groups), UsageSum())
             else:
                 total = sum_of((await connection.execute(in_all(question))).mappings().one())
-        return UsageTotals(question.plan.span, total, tuple(groups))
+        return UsageTotals(question.span, total, tuple(groups[:most]))
+
+
+async def _shown(connection: AsyncConnection, question: Question, most: int) -> Question:
+    """The question about those groups that are shown, where there are more of them."""
+    if question.group not in ("key", "account", "user"):
+        return question
+    places: Sequence[str] = (await connection.execute(dearest(question, most + 1))).scalars().all()
+    return question if len(places) <= most else question.among(places[:most])
 
 
 def _place(cursor: str) -> tuple[float, str]:
@@ -73,18 +84,36 @@ def _place(cursor: str) -> tuple[float, str]:
     return struct.unpack(">d", bytes.fromhex(match[1]))[0], match[2]
 
 
-def _rows(where: Sequence[Condition], span: Span, place: tuple[float, str] | None) -> Select[*tuple[Any, ...]]:
+def _rows(
+    where: Sequence[Condition], span: Span, place: tuple[float, str] | None, limit: int
+) -> Select[*tuple[Any, ...]]:
     at, hold_id = usage.c.at, usage.c.hold_id
-    conditions = [*(condition.on(usage) for condition in where), *within(at, span)]
+    several = [condition for condition in where if condition.column == "key_id" and condition.several]
+    narrow = [condition for condition in where if condition not in several]
+    conditions = [*(condition.on(usage) for condition in narrow), *unusual(narrow), *within(at, span)]
     if place is not None:
         conditions += [at <= place[0], (at < place[0]) | (hold_id < place[1])]
+    if several:
+        conditions = [hold_id.in_(_newest_of_each(several, conditions, limit))]
     return (
         select(usage, keys.c.name.label("key"), accounts.c.name.label("account"))
         .join(keys, keys.c.id == usage.c.key_id)
         .join(accounts, accounts.c.id == usage.c.account_id)
         .where(*conditions)
         .order_by(at.desc(), hold_id.desc())
+        .limit(limit)
     )
+
+
+def _newest_of_each(several: Sequence[Condition], conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[str]:
+    """The newest calls of some keys are among the newest of each of them, which an index has in their order."""
+    owners = keys.alias("owners")
+    mine = select(usage.c.hold_id).where(usage.c.key_id == owners.c.id, *conditions)
+    newest = mine.order_by(usage.c.at.desc(), usage.c.hold_id.desc()).limit(limit)
+    one = usage.alias("one")
+    chosen = [owners.c.id.in_(condition.value) for condition in several if not isinstance(condition.value, str)]
+    found = owners.join(one, one.c.hold_id.in_(newest.correlate(owners).scalar_subquery()))
+    return select(one.c.hold_id).select_from(found).where(*chosen)
 
 
 def _plain(row: RowMapping) -> JsonObject:

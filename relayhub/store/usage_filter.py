@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import FromClause, Select, func, select, true
-from sqlalchemy.ext.asyncio import AsyncConnection
+import orjson
+from sqlalchemy import FromClause, Select, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 
-from relayhub.store.schema import accounts, keys
+from relayhub.store.async_connection import AsyncConnection
+from relayhub.store.schema import accounts, keys, usage
+from relayhub.types.call import Operation, Outcome
+
+USER = "user_identifier"
+"""The one dimension that a call may be without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +46,47 @@ class UsageFilter:
             "provider": (self.provider,),
             "operation": (self.operation,),
             "outcome": (self.outcome,),
-            "user_identifier": (self.user,),
+            USER: (self.user,),
         }
         return frozenset(name for name, given in asked.items() if any(value is not None for value in given))
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The column of that name is the value, or one of those that are selected."""
+    """The column of that name is the value, or one of those that are selected. ``""`` is a column without a value."""
 
     column: str
     value: str | Select[str]
 
+    @property
+    def several(self) -> bool:
+        return not isinstance(self.value, str)
+
     def on(self, rows: FromClause) -> ColumnElement[bool]:
-        column = rows.c[self.column]
-        if self.value == "":
-            return func.coalesce(column, "") == ""
+        column: ColumnElement[Any] = rows.c[self.column]
+        if isinstance(self.value, str) and self.value:
+            return column == self.value
+        if self.column == USER:
+            column = func.coalesce(column, "")
         return column == self.value if isinstance(self.value, str) else column.in_(self.value)
+
+
+def among(column: str, values: Sequence[str]) -> Condition:
+    """Any number of values."""
+    listed = func.json_each(orjson.dumps(values).decode()).table_valued("value")
+    return Condition(column, select(listed.c.value))
+
+
+_USUAL = {"outcome": Outcome.COMPLETED.value, "operation": Operation.CHAT.value}
+
+
+def unusual(where: Sequence[Condition]) -> list[ColumnElement[bool]]:
+    """What follows from the conditions anyway, in the words of the indexes that have only what most calls are not."""
+    return [
+        usage.c[condition.column] != literal_column(f"'{usual}'")
+        for condition in where
+        if (usual := _USUAL.get(condition.column)) is not None and condition.value != usual
+    ]
 
 
 async def conditions_of(connection: AsyncConnection, wanted: UsageFilter) -> list[Condition]:
@@ -66,7 +97,7 @@ async def conditions_of(connection: AsyncConnection, wanted: UsageFilter) -> lis
         "provider": wanted.provider,
         "operation": wanted.operation,
         "outcome": wanted.outcome,
-        "user_identifier": wanted.user,
+        USER: wanted.user,
     }
     found = [Condition(column, value) for column, value in exact.items() if value is not None]
     if wanted.account is not None:

@@ -1,8 +1,8 @@
 """Which roll-ups there are, and which of them answer a question.
 
-The same calls are added up several times, by day and by month: by account alone, by key, by model, by both, and with the
-clients' own users. A question reads the smallest level that knows what it asks for: months, then days for the rest, then
-single calls for what is not a whole day. Days and months are UTC's.
+The same calls are added up several times, by day and by month: all of them, by account, by key, by model with and without
+the account, by the clients' own users, and by all of that. A question reads the smallest level that knows what it asks for:
+months, then days for the rest, then single calls for what is not a whole day. Days and months are UTC's.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ DIMENSIONS = ("account_id", "key_id", "model", "provider", "operation", "outcome
 """What a roll-up can tell apart; a level that does not know one of them has ``''`` there, as has a call without a user."""
 
 _USUAL = frozenset(DIMENSIONS) - {"user_identifier"}
-_KINDS = {
+_KINDS: dict[str, frozenset[str]] = {
+    "all": frozenset(),
     "account": frozenset({"account_id"}),
+    "hub": _USUAL - {"account_id", "key_id"},
     "key": frozenset({"account_id", "key_id"}),
+    "client": frozenset({"account_id", "user_identifier"}),
     "model": _USUAL - {"key_id"},
     "usual": _USUAL,
     "user": frozenset(DIMENSIONS),

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import FromClause, Text, func, literal, null, select, true, union_all
 from sqlalchemy.sql.elements import KeyedColumnElement
 
 from relayhub.store.schema import accounts, keys, usage, usage_rollups
-from relayhub.store.usage_filter import Condition, UsageFilter
+from relayhub.store.usage_filter import Condition, UsageFilter, among
 from relayhub.store.usage_levels import Plan, Span, plan
-from relayhub.store.usage_sums import SUMS, Sums, day_of, not_rolled, raw_sums, rolled_sums, user_of, within
+from relayhub.store.usage_sums import (
+    COST,
+    SUMS,
+    Sums,
+    day_of,
+    not_rolled,
+    raw_cost,
+    raw_sums,
+    rolled_sums,
+    summed,
+    user_of,
+    within,
+)
 
 _DIMENSION = {"key": "key_id", "tag": "key_id", "account": "account_id", "user": "user_identifier"}
+
+_OWNERS = {"key": keys, "account": accounts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +45,38 @@ class Question:
         return _DIMENSION.get(self.group, self.group)
 
     @property
-    def plan(self) -> Plan:
-        by_day = self.group == "day"
-        needed = self.wanted.needs | (frozenset() if by_day else {self.dimension})
+    def span(self) -> Span:
+        return self.plan(grouped=False).span
+
+    def plan(self, *, grouped: bool) -> Plan:
+        """``grouped``: for the sums of each group, not of all."""
+        by_day = grouped and self.group == "day"
+        needed = self.wanted.needs | ({self.dimension} if grouped and not by_day else frozenset())
         asked = Span(self.wanted.since, self.wanted.until)
         return plan(asked, needed, by_day=by_day, raw_since=self.raw_since)
 
+    def among(self, places: Sequence[str]) -> Question:
+        """The same about these groups alone."""
+        return replace(self, where=[*self.where, among(self.dimension, places)])
 
-def _parts(question: Question, *, grouped: bool) -> Sums:
-    """All that the plan names, each added up by group, together: a column ``place`` and the sums."""
-    chosen, where = question.plan, question.where
+
+def _parts(question: Question, *, grouped: bool, measures: Sequence[str] = SUMS) -> Sums:
+    """All that the plan names, each added up by group, together: a column ``place`` and the sums. ``measures``: all of them,
+    or the cost alone."""
+    chosen, where = question.plan(grouped=grouped), question.where
     rolled_by = _by(question, usage_rollups, grouped=grouped)
     applied = [condition.on(usage_rollups) for condition in where]
-    parts = [rolled_sums(level, span, rolled_by, applied) for level, span in chosen.rolled]
+    of_user = bool(question.wanted.user)
+    parts = [rolled_sums(level, span, rolled_by, applied, measures, of_user=of_user) for level, span in chosen.rolled]
     spans: list[tuple[FromClause, Span]] = [(usage, edge) for edge in chosen.edges]
     if chosen.whole is not None:
         spans.append((not_rolled(), chosen.whole))
     for rows, span in spans:
         conditions = [*(condition.on(rows) for condition in where), *within(rows.c.at, span)]
-        parts.append(raw_sums(rows, [_by(question, rows, grouped=grouped)], conditions))
-    whole = union_all(*parts).subquery()
-    return select(whole.c.place, *(func.sum(whole.c[name]).label(name) for name in SUMS)).group_by(whole.c.place)
+        by = _by(question, rows, grouped=grouped)
+        parts.append(raw_sums(rows, [by], conditions) if measures == SUMS else raw_cost(rows, by, conditions))
+    whole = union_all(*parts).subquery("whole")
+    return select(whole.c.place, *summed("whole", measures)).group_by(whole.c.place)
 
 
 def _by(question: Question, rows: FromClause, *, grouped: bool) -> KeyedColumnElement[Any]:
@@ -68,13 +93,25 @@ def in_all(question: Question) -> Sums:
     return select(*(func.coalesce(func.sum(found.c[name]), 0).label(name) for name in SUMS))
 
 
+def dearest(question: Question, most: int) -> Sums:
+    """``place``, by which groups are told apart, of the first groups of :func:`by_group`: their costs alone are soon added
+    up, however many groups there are."""
+    found = _parts(question, grouped=True, measures=(COST,)).subquery()
+    cost, place = found.c[COST].desc(), found.c.place
+    if question.group not in _OWNERS:
+        return select(place).order_by(cost, func.nullif(place, "")).limit(most)
+    owners = _OWNERS[question.group]
+    named = select(place).select_from(found.join(owners, owners.c.id == place))
+    return named.order_by(cost, owners.c.name, place).limit(most)
+
+
 def by_group(question: Question, most: int) -> Sums:
     """``name``, ``id`` and the sums of each group."""
     found = _parts(question, grouped=True).subquery()
     sums = [found.c[name] for name in SUMS]
     match question.group:
         case "key" | "account":
-            owners = keys if question.group == "key" else accounts
+            owners = _OWNERS[question.group]
             named = select(owners.c.name.label("name"), found.c.place.label("id"), *sums)
             named = named.select_from(found.join(owners, owners.c.id == found.c.place))
         case "tag":

@@ -6,12 +6,15 @@ ended. So each call is added exactly once, and a step that is done again, or aft
 
 from __future__ import annotations
 
+from functools import cache
+
 import structlog
-from sqlalchemy import Insert, column, delete, func, insert, select, table
+from sqlalchemy import Insert, TextClause, column, delete, func, insert, literal_column, select, table, text
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relayhub.sdk.clock import Clock
+from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.schema import ledger, meta, usage
 from relayhub.store.usage_levels import DIMENSIONS, LEVELS, Level, floor_day
@@ -23,7 +26,12 @@ PAUSE_S = 0.1
 """Between two steps of a long way: calls need the file too."""
 
 STEP = 200
-"""Ledger rows that one transaction looks at, about half of them ends of calls."""
+"""Ledger rows that one transaction looks at at first, about half of them ends of calls."""
+
+LONGEST_STEP = 8000
+SHORT_S, LONG_S = 0.01, 0.03
+"""A step that takes less is made longer the next time, for its price is mostly that of the groups it touches; one that takes
+more is made shorter, for calls wait meanwhile."""
 
 FORGOTTEN_AT_ONCE = 1000
 
@@ -34,16 +42,17 @@ class UsageRollups:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def roll_up(self) -> bool:
-        """Add the next calls to their days and months; whether there may be more."""
+    async def roll_up(self, step: int = STEP) -> bool:
+        """Add the next calls to their days and months; whether there may be more. ``step``: how many ledger rows to look at;
+        calls wait meanwhile."""
         async with self._engine.writing() as connection:
             before = await _read(connection, ROLLED)
             newest: int = (await connection.execute(select(func.coalesce(func.max(ledger.c.id), 0)))).scalar_one()
-            up_to = min(newest, before + STEP)
+            up_to = min(newest, before + step)
             if up_to > before:
                 await connection.exec_driver_sql(_MAKE_STEP)
                 await connection.exec_driver_sql(_CLEAR_STEP)
-                await connection.execute(_take_step(before, up_to))
+                await connection.execute(_take_step().bindparams(after=before, up_to=up_to))
                 for upsert in _UPSERTS:
                     await connection.exec_driver_sql(upsert)
                 await connection.execute(_set(ROLLED, up_to))
@@ -68,8 +77,13 @@ class UsageRollups:
 
     async def catch_up(self, clock: Clock, keep_s: float) -> None:
         """Roll up all that there is, then forget all that is older than ``keep_s``. Raises ``HubError``."""
-        while await self.roll_up():
-            await clock.sleep(PAUSE_S)
+        step, more = STEP, True
+        while more:
+            began = clock.monotonic()
+            more = await self.roll_up(step)
+            step = next_step(step, clock.monotonic() - began)
+            if more:
+                await clock.sleep(PAUSE_S)
         while await self.forget(clock.now() - keep_s):
             await clock.sleep(PAUSE_S)
 
@@ -81,6 +95,13 @@ class UsageRollups:
                 await self.catch_up(clock, keep_s)
             except HubError as error:
                 log.warning("usage.roll_up_delayed", detail=error.detail)
+
+
+def next_step(step: int, took_s: float) -> int:
+    """How many rows to look at next."""
+    if took_s < SHORT_S:
+        return min(2 * step, LONGEST_STEP)
+    return max(step // 2, STEP) if took_s > LONG_S else step
 
 
 async def _read(connection: AsyncConnection, name: str) -> int:
@@ -116,8 +137,11 @@ _STEP = table("usage_step", *(column(name) for name in _STEP_COLUMNS))
 _UPSERTS = tuple(map(_upsert, LEVELS))
 
 
-def _take_step(after: int, up_to: int) -> Insert:
-    """Calls that ended there, by day and all that can be told apart, to be added to each level."""
-    rows = ended(after, up_to)
+@cache
+def _take_step() -> TextClause:
+    """Calls that ended after ``:after`` and up to ``:up_to``, by day and all that can be told apart, to be added to each
+    level. Text for good: to build it costs as much as to run it."""
+    rows = ended(literal_column(":after"), literal_column(":up_to"))
     by = [day_of(rows.c.at).label("start"), *(rows.c[name] for name in DIMENSIONS[:-1])]
-    return insert(_STEP).from_select(_STEP_COLUMNS, raw_sums(rows, [*by, user_of(rows).label(DIMENSIONS[-1])], ()))
+    step = insert(_STEP).from_select(_STEP_COLUMNS, raw_sums(rows, [*by, user_of(rows).label(DIMENSIONS[-1])], ()))
+    return text(str(step.compile(dialect=sqlite_dialect(), compile_kwargs={"literal_binds": True})))

@@ -10,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, FromClause, Select, Subquery, Text, case, cast, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    FromClause,
+    Label,
+    Select,
+    Subquery,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
 
 from relayhub.store.intents import LedgerKind
@@ -46,6 +59,8 @@ LATENCIES = tuple(f"latency_{bucket}" for bucket in range(BUCKETS))
 SUMS = (*MEASURES, *LATENCIES)
 """What is added up, in the order of the columns."""
 
+COST = "cost_nano"
+
 Sums: TypeAlias = Select[*tuple[Any, ...]]
 
 _MOST_COUNTED = 2**40
@@ -62,7 +77,7 @@ def mark(name: str) -> ColumnElement[int]:
     return func.coalesce(select(meta.c.value).where(meta.c.name == name).scalar_subquery(), 0)
 
 
-def ended(after: ColumnElement[int] | int, up_to: int | None = None) -> Subquery:
+def ended(after: ColumnElement[int], up_to: ColumnElement[int] | None = None) -> Subquery:
     """Rows of ``usage`` by the ledger rows that ended their holds. The LIMIT keeps conditions on these rows outside, so that
     the ledger's ids are what they are looked up by."""
     end = [ledger.c.id > after, ledger.c.kind.in_(_ENDS)]
@@ -93,17 +108,35 @@ def within(column: ColumnElement[Any], span: Span) -> list[ColumnElement[bool]]:
 def raw_sums(rows: FromClause, by: Sequence[KeyedColumnElement[Any]], where: Sequence[ColumnElement[bool]]) -> Sums:
     """``rows``: ``usage`` or some of it. ``by``: labelled. Added up by duration first: that is one look at each row, and
     its buckets become columns afterwards, of which there are few rows left."""
-    bucket = case(
-        *((rows.c.duration_ms <= bound, place) for place, bound in enumerate(BOUNDS_MS)), else_=len(BOUNDS_MS)
-    )
-    found = select(*by, bucket.label("bucket"), *_measures(rows)).where(*where).group_by(*by, bucket).subquery()
+    bucket = literal_column(_BUCKET, BigInteger).label("bucket")
+    inner = select(*by, bucket, *_measures(rows)).where(*where).group_by(*by, literal_column("bucket"))
+    found = inner.subquery("found")
     groups = [found.c[column.key] for column in by]
-    sums = [func.sum(found.c[name]).label(name) for name in MEASURES]
-    buckets = [
-        func.sum(case((found.c.bucket == place, found.c.calls), else_=0)).label(name)
-        for place, name in enumerate(LATENCIES)
-    ]
-    return select(*groups, *sums, *buckets).group_by(*groups)
+    return select(*groups, *_FOUND).group_by(*groups)
+
+
+def summed(table: str, measures: Sequence[str] = SUMS) -> list[Label[int]]:
+    """Of a table's or subquery's columns. Text, here and below: to build so many expressions takes longer than to add up
+    thousands of rows."""
+    return [literal_column(f"sum({table}.{name})", BigInteger).label(name) for name in measures]
+
+
+def _bucket(first: int, last: int) -> str:
+    """Which of these a row is in: six comparisons instead of up to as many as there are."""
+    if first == last:
+        return str(first)
+    middle = (first + last) // 2
+    lower, upper = _bucket(first, middle), _bucket(middle + 1, last)
+    return f"CASE WHEN duration_ms <= {BOUNDS_MS[middle]} THEN {lower} ELSE {upper} END"
+
+
+def _in_bucket(place: int) -> Label[int]:
+    counted = f"sum(CASE WHEN found.bucket = {place} THEN found.calls ELSE 0 END)"
+    return literal_column(counted, BigInteger).label(LATENCIES[place])
+
+
+_BUCKET = _bucket(0, len(BOUNDS_MS))
+_FOUND = (*summed("found", MEASURES), *map(_in_bucket, range(BUCKETS)))
 
 
 def _measures(rows: FromClause) -> list[ColumnElement[int]]:
@@ -127,7 +160,24 @@ def _of_media(media: ColumnElement[Any], name: str) -> ColumnElement[int]:
     return case((media.is_(None), 0), else_=func.min(func.max(func.coalesce(said, 0), 0), _MOST_COUNTED))
 
 
-def rolled_sums(level: Level, span: Span, by: KeyedColumnElement[Any], where: Sequence[ColumnElement[bool]]) -> Sums:
+def raw_cost(rows: FromClause, by: KeyedColumnElement[Any], where: Sequence[ColumnElement[bool]]) -> Sums:
+    return select(by, func.sum(rows.c.cost_nano).label(COST)).where(*where).group_by(by)
+
+
+def rolled_sums(
+    level: Level,
+    span: Span,
+    by: KeyedColumnElement[Any],
+    where: Sequence[ColumnElement[bool]],
+    measures: Sequence[str] = SUMS,
+    *,
+    of_user: bool = False,
+) -> Sums:
+    """``of_user``: ``where`` asks for one user, who has few of them; SQLite does not see that by itself."""
     c = usage_rollups.c
     chosen = [c.level == level.name, *within(c.start, span), *where]
-    return select(by, *(func.sum(c[name]).label(name) for name in SUMS)).where(*chosen).group_by(by)
+    sums = select(by, *summed("usage_rollups", measures)).where(*chosen).group_by(by)
+    if not of_user:
+        return sums
+    found = sums.where(c.user_identifier != literal_column("''"))  # in the words of the index
+    return found.with_hint(usage_rollups, "INDEXED BY ix_usage_rollups_user_identifier", "sqlite")

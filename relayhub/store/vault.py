@@ -1,13 +1,10 @@
-"""Sealing what must not be readable in the database or its backups. The key is a file beside the database."""
+"""Sealing what must not be readable in the database or its backups, under keys that can be changed while the hub runs."""
 
 from __future__ import annotations
 
-import contextlib
-import hmac
-import os
 import secrets
-import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -15,115 +12,141 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relayhub.store.errors import StoreError
+from relayhub.store.key_file import ID_BYTES, KeyFile, VaultKey, new_key
 
-KEY_BYTES = 32
+LOOK_S = 0.5
+"""No process seals with a key that was replaced longer ago."""
+
 _NONCE_BYTES = 12
-_FORMAT = b"\x01"
+WITHOUT_ID = b"\x01"
+_WITH_ID = b"\x02"
+_HEAD_BYTES = len(_WITH_ID) + ID_BYTES
 
 log = structlog.get_logger("relayhub.store")
 
 
-def key_path(database: Path) -> Path:
-    return database.with_name(f"{database.name}.key")
+class _Ring:
+    """The keys of one moment, the newest first."""
+
+    def __init__(self, keys: Sequence[VaultKey]) -> None:
+        self.keys = tuple(keys)
+        self.head = head_of(self.keys[0])
+        self.newest = AESGCM(self.keys[0].secret)
+        self.by_head = {head_of(key): AESGCM(key.secret) for key in self.keys}
+
+
+def head_of(key: VaultKey) -> bytes:
+    """With what everything begins that was sealed with this key."""
+    return _WITH_ID + key.id
 
 
 class Vault:
-    """AES-256-GCM under one key. Safe to share between tasks and threads."""
+    """AES-256-GCM, as good as Fernet and bound to a place besides. Seals with the newest key and opens with all; a file that
+    was replaced is read again within :data:`LOOK_S`, and at once for a value whose key is unknown. Safe to share between
+    tasks and threads."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self._cipher = AESGCM(key)
-
-    def derived(self, purpose: str) -> bytes:
-        """32 bytes for another use, from which nothing about the key can be learned."""
-        return hmac.new(self._key, b"relayhub:" + purpose.encode(), "sha256").digest()
+    def __init__(self, file: KeyFile, keys: Sequence[VaultKey]) -> None:
+        self._file = file
+        self._ring = _Ring(keys)
+        self._stamp = file.stamp()
+        self._looked_at = time.monotonic()
 
     @classmethod
     def beside(cls, database: Path, holds_sealed: Callable[[], bool] = lambda: False) -> Vault:
         """With the key file of this database, made if there is none. ``holds_sealed``: whether something in the database
         was sealed before, so that a missing file is a loss and not a beginning; asked only then. Raises ``StoreError``
-        for that, for a key file that others can read, and for one that is none."""
-        path = key_path(database)
-        try:
-            key = _read(path)
-            if key is None and holds_sealed():
-                key = _read(path)  # another process may have made it, and used it, since the first look
-                if key is None:
-                    raise _lost(path)
-            return cls(_create(path) if key is None else key)
-        except OSError as error:
-            raise StoreError(f"{path}: the key file cannot be used: {error.strerror}.") from error
+        for that, and for a key file that cannot be used."""
+        file = KeyFile.of(database)
+        keys = file.read()
+        if keys is None and holds_sealed():
+            keys = file.read()  # another process may have made it, and used it, since the first look
+            if keys is None:
+                raise StoreError(
+                    f"{file.path}: the key file is missing, and the database holds what was sealed with it; restore it "
+                    f"from a backup, or write a new one to go on without that: {file.making}"
+                )
+        return cls(file, file.create(new_key(time.time())) if keys is None else keys)
+
+    @classmethod
+    def opening(cls, database: Path) -> Vault | None:
+        """With the key file of this database as it is; ``None`` if there is none. Raises ``StoreError``."""
+        file = KeyFile.of(database)
+        keys = file.read()
+        return None if keys is None else cls(file, keys)
+
+    @property
+    def keys(self) -> tuple[VaultKey, ...]:
+        return self._current().keys
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes for another use, of the newest key."""
+        return self._current().keys[0].derived(purpose)
+
+    def all_derived(self, purpose: str) -> list[bytes]:
+        """The same of each key, the newest first: what was signed before a rotation stays good until it ends."""
+        return [key.derived(purpose) for key in self._current().keys]
 
     def seal(self, text: bytes, bound_to: str) -> bytes:
         """``bound_to``: where the value belongs; it cannot be opened elsewhere."""
+        ring = self._current()
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return _FORMAT + nonce + self._cipher.encrypt(nonce, text, bound_to.encode())
+        return ring.head + nonce + ring.newest.encrypt(nonce, text, bound_to.encode())
 
     def unseal(self, sealed: bytes, bound_to: str) -> bytes | None:
         """``None`` for what was sealed with another key, for another place, or has been changed."""
-        nonce, text = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
-        if sealed[:1] != _FORMAT:
-            return None
-        try:
-            return self._cipher.decrypt(nonce, text, bound_to.encode())
-        except (InvalidTag, ValueError):
+        opened = self.tried(sealed, bound_to)
+        if opened is None:
             log.warning("vault.unreadable", belongs_to=bound_to.partition(":")[0])
-            return None
+        return opened
 
+    def tried(self, sealed: bytes, bound_to: str) -> bytes | None:
+        """The same without a line in the log."""
+        place = bound_to.encode()
+        if sealed[:1] == WITHOUT_ID:
+            return self._open_with_any(sealed[1:], place)
+        return _opened(self._cipher_of(sealed[:_HEAD_BYTES]), sealed[_HEAD_BYTES:], place)
 
-def _read(path: Path) -> bytes | None:
-    """``None`` if there is no file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    def _open_with_any(self, text: bytes, place: bytes) -> bytes | None:
+        """Values of releases whose vault had one key do not say which it was."""
+        for cipher in self._current().by_head.values():
+            if (opened := _opened(cipher, text, place)) is not None:
+                return opened
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        key = file.read(KEY_BYTES + 1) if stat.S_ISREG(mode) else b""
-    if len(key) != KEY_BYTES:
-        raise StoreError(
-            f"{path}: this is not a key file, which has {KEY_BYTES} bytes; restore it from a backup, or write a new one to"
-            f" begin again (what was sealed with the old one is lost): {_making(path)}"
-        )
-    if mode & 0o077:
-        raise StoreError(f"{path}: others can read the key; run `chmod 600 {path}`.")
-    return key
+
+    def _cipher_of(self, head: bytes) -> AESGCM | None:
+        found = self._ring.by_head.get(head)
+        if found is None:
+            self._look()  # another process may have begun to use a new key this moment
+            found = self._ring.by_head.get(head)
+        return found
+
+    def _current(self) -> _Ring:
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._look()
+        return self._ring
+
+    def _look(self) -> None:
+        self._looked_at = time.monotonic()
+        stamp = self._file.stamp()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            keys = self._file.read()
+        except StoreError as error:
+            log.error("vault.key_file", problem=str(error))  # noqa: TRY400  # one line; nothing is lost yet
+            return
+        if keys is None:
+            log.error("vault.key_file", problem=f"{self._file.path}: the key file is gone; restore it from a backup.")
+        elif keys != self._ring.keys:
+            self._ring = _Ring(keys)
+            log.info("vault.keys_changed", keys=[key.id.hex() for key in keys])
 
 
-def _lost(path: Path) -> StoreError:
-    return StoreError(
-        f"{path}: the key file is missing, and the database holds what was sealed with it; restore it from a backup, or"
-        f" write a new one to go on without that: {_making(path)}"
-    )
-
-
-def _making(path: Path) -> str:
-    return f"`(umask 077; head -c {KEY_BYTES} /dev/urandom > {path})`."
-
-
-def _create(path: Path) -> bytes:
-    """Of several processes that do this at once, one makes the file and all take its key."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def _opened(cipher: AESGCM | None, text: bytes, place: bytes) -> bytes | None:
+    if cipher is None:
+        return None
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink()
-    _sync_folder(path.parent)
-    key = _read(path)
-    assert key is not None
-    return key
-
-
-def _sync_folder(folder: Path) -> None:
-    """Nothing may be sealed with a key that a loss of power could take."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return cipher.decrypt(text[:_NONCE_BYTES], text[_NONCE_BYTES:], place)
+    except (InvalidTag, ValueError):
+        return None

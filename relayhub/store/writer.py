@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -45,6 +46,12 @@ CLOSE_WAIT_S = 5.0
 FRESH_S = 0.25
 """For so long a commit proves that the store works."""
 
+CROWD = 8
+"""Items in one transaction from which on it is worth to wait a little before the next."""
+
+LINGER_S = 0.003
+"""So long: what a transaction costs is shared by more of them, and a lone call never waits."""
+
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _NOT_THE_DATABASE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError, sqlite3.InterfaceError)
@@ -72,7 +79,7 @@ class Writer:
     """Created and used on one event loop; only ``_run`` and what it calls happen in the thread.
 
     ``on_records`` is called on the loop after each commit, once for every usage row. ``connect`` is called in the
-    thread, again after each failure that was not a lock."""
+    thread, again after each failure that was not a lock. ``turns``: held for each transaction."""
 
     def __init__(
         self,
@@ -84,6 +91,7 @@ class Writer:
         on_step: Callable[[str], None] = no_step,
         lock_wait_s: float = LOCK_WAIT_S,
         power_always: bool = True,
+        turns: AbstractContextManager[None] | None = None,
         calendar: Calendar = UTC_CALENDAR,
     ) -> None:
         self._connect = connect
@@ -93,6 +101,7 @@ class Writer:
         self._step = on_step
         self._lock_wait_s = lock_wait_s
         self._power_always = power_always
+        self._turns = turns or nullcontext()
         self._calendar = calendar
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item[Any]] = deque()
@@ -158,7 +167,10 @@ class Writer:
     def _run(self) -> None:
         while not self._stop.is_set():
             if self._queue:
-                self._process(self._take_batch())
+                batch = self._take_batch()
+                self._process(batch)
+                if len(batch) >= CROWD:
+                    self._stop.wait(LINGER_S)
                 continue
             self._wake.clear()
             if not self._queue and not self._stop.is_set():  # an item that came before the clear is seen here
@@ -178,7 +190,8 @@ class Writer:
 
     def _process(self, items: list[_Item[Any]]) -> None:
         try:
-            done = self._transact(items)
+            with self._turns:
+                done = self._transact(items)
         except sqlite3.Error as error:
             if isinstance(error, _NOT_THE_DATABASE):
                 self._one_by_one(items, error)
@@ -247,7 +260,7 @@ class Writer:
         return _Done(items, answers, batch.records)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Wait for other processes, but never long at a time: see ``connection._LOCK_POLL_MS``."""
+        """Wait for other processes, but never long at a time: see ``connection.LOCK_POLL_MS``."""
         wait_s = self._lock_wait_s if self._failing is None else min(self._lock_wait_s, FAILING_LOCK_WAIT_S)
         deadline = time.monotonic() + wait_s
         while True:

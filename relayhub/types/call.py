@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from relayhub.types.key_limits import Networks, lies_within
 from relayhub.types.media import MediaUsage
+from relayhub.types.on_disconnect import OnDisconnect
 from relayhub.types.usage import Usage
 
 
@@ -58,6 +59,8 @@ class Principal:
     requests_per_minute: int | None = None
     discount_ppm: int = 0
     """Of its account, in parts per million."""
+    on_disconnect: OnDisconnect | None = None
+    """``None``: as the model or the config has it."""
 
     def may_use(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -121,3 +124,5 @@ class UsageRecord:
     """Which of the model's prices was in force; another text or another rate is another version."""
     upstream_cost_nano: int | None = None
     """What the upstream charges for it, where the config says so."""
+    on_disconnect: OnDisconnect | None = None
+    """What was done when the client left; ``None``: it did not."""

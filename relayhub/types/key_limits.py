@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
+from relayhub.types.on_disconnect import OnDisconnect
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks: TypeAlias = tuple[Network, ...]
 
@@ -24,6 +26,7 @@ class KeyLimits:
     are answered while the client waits; ``jobs_in_flight``: jobs, from their submit to their end.
     ``video_seconds_per_day``, ``spend_per_day_nano``, ``spend_per_month_nano``: days and months of the configured zone; a
     limit counts from when it is set. What is charged for the window in which a call was admitted is corrected there.
+    ``on_disconnect``: what becomes of a call whose client leaves; ``None``: as its model or the config has it.
     """
 
     providers: tuple[str, ...] | None = None
@@ -35,6 +38,7 @@ class KeyLimits:
     video_seconds_per_day: int | None = None
     spend_per_day_nano: int | None = None
     spend_per_month_nano: int | None = None
+    on_disconnect: OnDisconnect | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -43,7 +47,8 @@ class KeyLimits:
                 raise ValueError(f"{name} must be from 1 to {MAX_LIMIT}, not {count}")
 
 
-COUNTS = tuple(field.name for field in fields(KeyLimits) if field.name not in ("providers", "networks"))
+_OTHERS = frozenset({"providers", "networks", "on_disconnect"})
+COUNTS = tuple(field.name for field in fields(KeyLimits) if field.name not in _OTHERS)
 """The limits that are numbers."""
 
 NO_LIMITS = KeyLimits()

@@ -14,6 +14,8 @@ from relayhub.upstream.lean.reply import LeanReply
 
 async def read_whole(reply: UpstreamReply) -> HttpReply:
     """The complete answer; raises ``UpstreamError`` over :data:`MAX_UPSTREAM_BODY`."""
+    if isinstance(reply, LeanReply) and (body := reply.at_hand()) is not None:
+        return HttpReply(reply.status, reply.headers, body)
     parts: list[bytes] = []
     size = 0
     async with aclosing(reply.chunks()) as chunks:

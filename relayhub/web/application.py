@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from aiohttp import web
 
+from relayhub.plugins.ingresses import Ingress
+from relayhub.types.call import Dialect
+from relayhub.types.share import WHOLE, Share
 from relayhub.web import health
-from relayhub.web.admin.context import AdminContext
 from relayhub.web.admin.routes import add_routes as add_admin_routes
 from relayhub.web.context import CONTEXT, WebContext
 from relayhub.web.cors import add_cors_headers, cors
@@ -15,6 +19,7 @@ from relayhub.web.ingress import (
     anthropic,
     estimate,
     files,
+    foreign,
     gemini,
     images,
     models,
@@ -26,7 +31,9 @@ from relayhub.web.ingress import (
 )
 from relayhub.web.ingress.user import UserHandlers
 from relayhub.web.ingress.user import add_routes as add_user_routes
+from relayhub.web.mounts import OPENAI_MOUNTS, PLATFORM
 from relayhub.web.overload import OVERLOAD, Overload, shedding
+from relayhub.web.quick.desk import QUICK, Place, QuickDesk
 
 IDLE_CLIENT_S = 75.0
 """How long an idle client connection is kept: longer than the SDKs' own pools keep theirs."""
@@ -35,21 +42,24 @@ MAX_HEADER_LINE = 16 << 10
 """Bytes of one request header or of the request line: long keys and trace headers fit, a bomb is a 400."""
 
 
-def build_application(context: WebContext, admin: AdminContext) -> web.Application:
-    """All routes under ``server.base_path``."""
-    server = context.server
-    overload = Overload(context.clock, server.max_in_flight, server.max_clients)
+def build_application(context: WebContext, share: Share = WHOLE, ingresses: Sequence[Ingress] = ()) -> web.Application:
+    """All routes under ``server.base_path``. ``share``: see :class:`relayhub.web.overload.Overload`. ``ingresses``:
+    plugins'."""
+    server, admin = context.server, context.serving.admin
+    overload = Overload(context.clock, server.max_in_flight, server.max_clients, share=share)
     app = web.Application(
         middlewares=[
             head_arrived,
             render_errors,
             shedding(overload, server.base_path),
-            cors(server.cors_origins, server.base_path),
+            cors(lambda: context.server.cors_origins, server.base_path),
         ],
         client_max_size=context.server.body_limit,
     )
     app[CONTEXT] = context
     app[OVERLOAD] = overload
+    app[QUICK] = desk = QuickDesk(context, overload, IDLE_CLIENT_S, quick_places(server.base_path))
+    app.on_shutdown.append(desk.close)
     app.on_response_prepare.append(add_cors_headers)
     app.on_response_prepare.append(_hide_server)
     base = context.server.base_path
@@ -57,11 +67,27 @@ def build_application(context: WebContext, admin: AdminContext) -> web.Applicati
         ingress.add_routes(app, base)
     add_user_routes(app, base, UserHandlers(admin.code_desk, admin.nano_per_unit))
     estimate.add_routes(app, base, admin.nano_per_unit)
-    add_admin_routes(app, base, admin)
+    add_admin_routes(app, base)
     app.router.add_get(f"{base}/api/health", health.health)
     app.router.add_get(f"{base}/livez", health.livez)
     app.router.add_get(f"{base}/readyz", health.readyz)
+    foreign.add_routes(app, base, ingresses)
     return app
+
+
+def quick_places(base: str) -> dict[str, Place]:
+    """Where most calls go: chat under the mounts whose path names no platform."""
+    chat = {
+        "chat/completions": Place(Dialect.OPENAI_CHAT, _no_headers),
+        "responses": Place(Dialect.OPENAI_RESPONSES, _no_headers),
+        "messages": Place(Dialect.ANTHROPIC_MESSAGES, anthropic.own_headers),
+    }
+    prefixes = [base + mount.prefix for mount in OPENAI_MOUNTS if PLATFORM not in mount.prefix]
+    return {f"{prefix}/{path}": place for prefix in prefixes for path, place in chat.items()}
+
+
+def _no_headers(_headers: Mapping[str, str]) -> dict[str, str]:
+    return {}
 
 
 async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:

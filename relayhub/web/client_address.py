@@ -13,8 +13,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
     """The nearest address that is not a trusted proxy; a client cannot forge it, since only what trusted proxies appended
     to ``X-Forwarded-For`` is believed. Empty for a unix socket without one."""
-    hops = [hop.strip() for value in request.headers.getall("x-forwarded-for", []) for hop in value.split(",")]
-    nearest = request.remote or ""
+    return nearest_address(request.remote or "", request.headers.getall("x-forwarded-for", []), trusted)
+
+
+def nearest_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """The same from its parts: ``forwarded``, the values of ``X-Forwarded-For`` in their order."""
+    if not (trusted and forwarded):
+        return peer
+    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+    nearest = peer
     while _is_trusted(nearest, trusted) and hops:
         nearest = hops.pop()
     return nearest

@@ -1,35 +1,18 @@
-"""The client's end of a call on an aiohttp request: response head, keep-alive comments, back-pressure, error events."""
+"""The client's end of a call on an aiohttp request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from relayhub.dialects.codec import Framing
-from relayhub.gateway.call import ClientLeft
-from relayhub.types.limits import WRITE_STALL_S
-
-DROPPED = "x-relayhub-dropped"
-
-PUSHED = 64 << 10
-"""Bytes that a client may have outstanding before what is next waits for it to read."""
-
-STREAM_HEADERS = {
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",  # nginx would hold the stream back until 16 KB have gathered
-}
+from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
 
 
-class ClientStream:
-    """A :class:`relayhub.gateway.call.Client`. Use as an async context manager around the call: leaving stops its timer.
-
-    For a stream, ``head_wait_s`` after the start without a first event the head goes out with ``keep_alive``, and after
-    every ``keep_alive_s`` of silence it is sent again; where that is ``None`` the client waits for the real status. For a
-    whole answer (``framing`` ``None``) nothing is sent before it is complete.
-    """
+class ClientStream(AnswerStream):
+    """See there. ``response``: what the handler returns."""
 
     def __init__(
         self,
@@ -41,39 +24,24 @@ class ClientStream:
         head_wait_s: float,
         keep_alive_s: float,
     ) -> None:
+        super().__init__(
+            headers, framing=framing, keep_alive=keep_alive, head_wait_s=head_wait_s, keep_alive_s=keep_alive_s
+        )
         self._request = request
-        self._headers = dict(headers)
-        self._framing = framing
-        self._sign_of_life = keep_alive if framing is not None else None
-        self._head_wait_s = head_wait_s
-        self._keep_alive_s = keep_alive_s
-        self._loop = asyncio.get_running_loop()
         self._opening = asyncio.Lock()
-        self._last_write = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
-        self._comment: asyncio.Task[None] | None = None
         self._wire: asyncio.Transport | None = None
         self.response: web.StreamResponse | None = None
 
-    async def __aenter__(self) -> ClientStream:
-        if self._sign_of_life is not None:
-            self._timer = self._loop.call_later(self._head_wait_s, self._tick)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._stop_timer()
-        if self._comment is not None:
-            self._comment.cancel()
+    @property
+    def opened(self) -> bool:
+        return self.response is not None
 
     @property
     def status(self) -> int | None:
         return self.response.status if self.response is not None else None
 
-    def note_dropped(self, names: Sequence[str]) -> None:
-        if names:
-            self._headers[DROPPED] = ", ".join(names)
-        else:
-            self._headers.pop(DROPPED, None)
+    def transport(self) -> asyncio.WriteTransport | None:
+        return self._request.transport
 
     async def reply(self, body: bytes, content_type: str) -> None:
         self.response = web.Response(body=body, headers={**self._headers, "content-type": content_type})
@@ -86,66 +54,24 @@ class ClientStream:
         wire.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
 
-    async def write(self, frames: bytes) -> None:
-        with self._leaving():
-            async with asyncio.timeout(WRITE_STALL_S):
-                response = await self._opened()
-                self._last_write = self._loop.time()
-                await response.write(frames)
+    async def _write(self, frames: bytes) -> None:
+        response = await self._opened()
+        await response.write(frames)
         if response.headers.get("transfer-encoding") == "chunked":
             self._wire = self._request.transport  # the head has gone out with these frames
 
-    async def end(self, frames: bytes) -> None:
-        self._stop_timer()
+    async def _end(self, frames: bytes) -> None:
         self._wire = None
-        with self._leaving():
-            async with asyncio.timeout(WRITE_STALL_S):
-                response = await self._opened()
-                await response.write(frames)
-                await response.write_eof()
-
-    @contextmanager
-    def _leaving(self) -> Iterator[None]:
-        """A client that is gone, or has read nothing for too long and counts as gone."""
-        try:
-            yield
-        except TimeoutError as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ClientLeft from error
-        except ConnectionError as error:  # aiohttp has its own, and the transport may raise the plain one
-            raise ClientLeft from error
+        response = await self._opened()
+        await response.write(frames)
+        await response.write_eof()
 
     async def _opened(self) -> web.StreamResponse:
         if self.response is None:
             async with self._opening:
                 if self.response is None:
-                    response = web.StreamResponse(headers={**STREAM_HEADERS, **self._headers, **self._content_type()})
+                    response = web.StreamResponse(headers=self._stream_headers())
                     await response.prepare(self._request)
+                    bound(self._request.transport)
                     self.response = response
         return self.response
-
-    def _content_type(self) -> dict[str, str]:
-        array = self._framing is Framing.ARRAY
-        return {"content-type": "application/json" if array else "text/event-stream; charset=utf-8"}
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _tick(self) -> None:
-        """Write a comment if there was silence, and set the timer for when there next could have been."""
-        silent_s = self._loop.time() - self._last_write
-        opened = self.response is not None
-        writing = self._comment is not None and not self._comment.done()  # the client is slow: one comment is enough
-        if not writing and (not opened or silent_s >= self._keep_alive_s):
-            self._comment = self._loop.create_task(self._say_alive())
-            silent_s = 0.0
-        self._timer = self._loop.call_later(max(self._keep_alive_s - silent_s, 0.01), self._tick)
-
-    async def _say_alive(self) -> None:
-        try:
-            await self.write(self._sign_of_life or b"")
-        except ClientLeft:
-            self._stop_timer()  # aiohttp cancels the handler, which ends the call

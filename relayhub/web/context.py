@@ -19,38 +19,74 @@ from relayhub.gateway.tickets.calls import TicketCalls
 from relayhub.routing.catalog import Catalog
 from relayhub.sdk.clock import Clock
 from relayhub.store.store import Store
-from relayhub.types.call import Dialect
 from relayhub.types.errors import RelayhubError
+from relayhub.web.admin.context import AdminContext
 from relayhub.web.client_address import Network
 from relayhub.web.media_desk import MediaDesk
 
 
-@dataclass(slots=True)
-class WebContext:
-    """``draining`` is the one thing here that changes: new calls are refused from then on."""
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one config has made. A reload puts another one in its place; what has begun keeps the one it began with."""
 
     server: ServerConfig
-    keyring: KeyRing
     catalog: Catalog
     codecs: Codecs
     pipeline: Pipeline
     counting: Counting
+    media: MediaDesk
+    admin: AdminContext
+
+
+@dataclass(slots=True)
+class WebContext:
+    """``serving``: of the config in force; read it once where several parts of it must fit together. ``draining``: new calls
+    are refused from then on. Nothing else here changes."""
+
+    serving: Serving
+    keyring: KeyRing
     ticket_calls: TicketCalls
     named: NamedServing
-    media: MediaDesk
     store: Store
     clock: Clock
-    trusted_proxies: tuple[Network, ...] = ()
     draining: bool = False
 
-    def keep_alive(self, dialect: Dialect) -> bytes | None:
+    @property
+    def server(self) -> ServerConfig:
+        return self.serving.server
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.serving.catalog
+
+    @property
+    def codecs(self) -> Codecs:
+        return self.serving.codecs
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.serving.pipeline
+
+    @property
+    def counting(self) -> Counting:
+        return self.serving.counting
+
+    @property
+    def media(self) -> MediaDesk:
+        return self.serving.media
+
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        return self.serving.server.trusted_proxies
+
+    def keep_alive(self, dialect: str) -> bytes | None:
         """What may be sent in a stream while there is nothing to say."""
-        codec = self.codecs.chat.get(dialect)
+        codec = self.codecs.client(dialect)
         return COMMENT if codec is None else codec.keep_alive
 
     def error_event(self, error: RelayhubError, call: Call) -> bytes:
         """An error after the head was sent, in the call's dialect."""
-        codec = self.codecs.chat.get(call.dialect)
+        codec = self.codecs.client(call.dialect)
         if codec is None:
             return openai_errors.encode_error_event(error, call.id)
         return codec.encode_error_event(error, call.id, call.envelope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -25,12 +25,12 @@ ALLOWED_FIXED = (
 PREFLIGHT_MAX_AGE_S = 600
 
 
-def cors(origins: Sequence[str], base_path: str) -> Middleware:
-    """Middleware for the configured origins; ``*`` allows any."""
+def cors(configured: Callable[[], Sequence[str]], base_path: str) -> Middleware:
+    """Middleware for the configured origins, asked for at each request; ``*`` allows any."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        origin = request.headers.get("origin")
+        origin, origins = request.headers.get("origin"), configured()
         if origin is None or not ("*" in origins or origin in origins):
             return await handler(request)
         hub_video = request.path.startswith(f"{base_path}/api/video/")

@@ -39,9 +39,9 @@ class HeadTimer(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._timer is None and not self._answering:
-            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._too_slow)
         self._inner.data_received(data)
+        if self._timer is None and not self._answering and self._transport is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._limit_s, self._too_slow)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from relayhub.config import ServerConfig
+from relayhub.web.certificate import Certificate
 from relayhub.web.head_timer import HeadTimer
-from relayhub.web.overload import OVERLOAD
+from relayhub.web.overload import OVERLOAD, Overload
+from relayhub.web.quick.desk import QUICK, QuickDesk
+from relayhub.web.quick.door import QuickDoor
 
 BACKLOG = 1024
 
@@ -39,49 +42,75 @@ class Site(web.BaseSite):
         await super().start()
         make = self._runner.server
         assert make is not None
-        overload = self._runner.app.get(OVERLOAD) if isinstance(self._runner, web.AppRunner) else None
-        self._server = await self._opening(lambda: HeadTimer(make(), self._head_s, overload))
+        app = self._runner.app if isinstance(self._runner, web.AppRunner) else None
+        overload, desk = (app.get(OVERLOAD), app.get(QUICK)) if app is not None else (None, None)
+        self._server = await self._opening(lambda: front_door(make, self._head_s, overload, desk))
 
 
-async def listen(runner: web.AppRunner, server: ServerConfig, head_s: float = HEAD_S) -> str:
-    """Start accepting; returns the address as people write it. Raises ``OSError`` if it cannot be bound."""
+def front_door(
+    make: Callable[[], asyncio.Protocol], head_s: float, overload: Overload | None, desk: QuickDesk | None
+) -> HeadTimer:
+    """What a new connection meets. ``make``: the framework's protocol. Without a ``desk`` it gets every request."""
+    if desk is None:
+        return HeadTimer(make(), head_s, overload)
+    door = QuickDoor(desk, make)
+    door.watch = timer = HeadTimer(door, head_s, overload)
+    return timer
+
+
+async def listen(
+    runner: web.AppRunner,
+    server: ServerConfig,
+    head_s: float = HEAD_S,
+    *,
+    shared: bool = False,
+    door: socket.socket | None = None,
+    certificate: Certificate | None = None,
+) -> str:
+    """Start accepting; returns the address as people write it. ``shared``: other processes listen on this port too;
+    ``door``: a unix socket that listens already; ``certificate``: for HTTPS. Raises ``OSError`` if it cannot be bound."""
     if server.unix_socket is not None:
-        return await _listen_unix(runner, server.unix_socket, head_s)
-    context = _tls(server)
+        return await _listen_unix(runner, server.unix_socket, head_s, door)
+    context = None if certificate is None else certificate.context
     loop = asyncio.get_running_loop()
 
     def opening(make: MakeProtocol) -> Awaitable[asyncio.AbstractServer]:
         limit_s = head_s if context else None
         return loop.create_server(
-            make, server.host, server.port, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=limit_s
+            make,
+            server.host,
+            server.port,
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=limit_s,
+            reuse_port=shared or None,
         )
 
     await Site(runner, server.host, opening, head_s).start()
-    host, port = _bound(runner)
+    return address_of(server, *_bound(runner))
+
+
+def address_of(server: ServerConfig, host: str, port: int) -> str:
+    """``host``, ``port``: where it really listens."""
     shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if context else 'http'}://{shown}:{port}{server.base_path}"
+    return f"{'https' if server.tls else 'http'}://{shown}:{port}{server.base_path}"
 
 
-async def _listen_unix(runner: web.AppRunner, path: Path, head_s: float) -> str:
+async def _listen_unix(runner: web.AppRunner, path: Path, head_s: float, door: socket.socket | None) -> str:
     """A socket file that a dead server left behind is replaced; anything else at that path is not."""
-    if path.is_socket():
+    if door is None and path.is_socket():
         path.unlink()
     loop = asyncio.get_running_loop()
 
     def opening(make: MakeProtocol) -> Awaitable[asyncio.AbstractServer]:
+        if door is not None:
+            return loop.create_unix_server(make, sock=door, backlog=BACKLOG)
         return loop.create_unix_server(make, str(path), backlog=BACKLOG)
 
     await Site(runner, f"unix:{path}", opening, head_s).start()
-    path.chmod(0o660)
+    if door is None:
+        path.chmod(0o660)
     return f"unix:{path}"
-
-
-def _tls(server: ServerConfig) -> ssl.SSLContext | None:
-    if server.tls is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(server.tls.cert_file, server.tls.key_file)
-    return context
 
 
 def _bound(runner: web.AppRunner) -> tuple[str, int]:

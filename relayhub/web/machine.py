@@ -19,14 +19,15 @@ PROC = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``cgroups``, ``proc``: where the kernel tells."""
+    """``cgroups``, ``proc``: where the kernel tells. ``share``: so many processes like this one have to get along."""
 
     cgroups: Path = CGROUPS
     proc: Path = PROC
+    share: int = 1
 
     def memory(self) -> int:
-        """Bytes that this process may have: the tightest of its control groups, or what the machine has."""
-        return min([_physical(), *self._group_limits()])
+        """Bytes that this process may have: its part of the tightest of its control groups, or of what the machine has."""
+        return min([_physical(), *self._group_limits()]) // self.share
 
     def memory_share(self) -> float:
         """Of that, what it has: 1.0 is all. Its own pages count, not what the kernel caches of files for it. Where the

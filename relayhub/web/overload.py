@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from relayhub.sdk.clock import Clock
 from relayhub.types.errors import ErrorKind, HubError
+from relayhub.types.share import WHOLE, Share
 from relayhub.web.machine import Machine
 
 HEALTH_PATHS = ("/api/health", "/livez", "/readyz")
@@ -27,7 +28,7 @@ MOST_MEMORY = 0.9
 """Of what the process may have. Beyond it nothing new is begun."""
 
 LOOK_S = 0.25
-"""Between two looks at the memory."""
+"""Between two looks at the machine."""
 
 RETRY_AFTER_S = 1.0
 
@@ -40,7 +41,8 @@ SHED = (
 
 class Overload:
     """What is under way, against what this process can carry. ``max_in_flight``, ``max_clients``: the operator's own
-    limits; by default they follow the machine, also when its limits change."""
+    limits; by default they follow the machine, also when its limits change. ``share``: of the processes for which they are
+    meant together."""
 
     def __init__(
         self,
@@ -48,26 +50,34 @@ class Overload:
         max_in_flight: int | None = None,
         max_clients: int | None = None,
         machine: Machine | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self._clock = clock
-        self._machine = machine or Machine()
-        self._max_in_flight = max_in_flight
-        self._max_clients = max_clients
+        self._machine = machine or Machine(share=share.of)
+        self._share = share
+        self.limit(max_in_flight, max_clients)
         self._looked_at = float("-inf")
         self._memory_short = False
         self._by_memory = max(1, self._machine.memory() // MEMORY_PER_REQUEST)
+        self._by_descriptors = self._descriptors_allow()
         self.clients = 0
         self.in_flight = 0
 
     def max_clients(self) -> int:
-        if self._max_clients is not None:
-            return self._max_clients
+        return self._by_descriptors if self._max_clients is None else self._max_clients
+
+    def _descriptors_allow(self) -> int:
         return max(1, (self._machine.descriptors() - KEPT_DESCRIPTORS) // PER_CLIENT)
 
     def max_in_flight(self) -> int:
         if self._max_in_flight is not None:
             return self._max_in_flight
         return min(self._by_memory, self.max_clients())
+
+    def limit(self, max_in_flight: int | None, max_clients: int | None) -> None:
+        """Other limits from now on; nobody is sent away for them."""
+        self._max_in_flight = None if max_in_flight is None else self._share.part(max_in_flight)
+        self._max_clients = None if max_clients is None else self._share.part(max_clients)
 
     def enter(self) -> bool:
         """A client connects. ``False``: there is no room, not even for a health check; :meth:`leave` is not to be called
@@ -82,20 +92,19 @@ class Overload:
 
     def reason(self) -> str | None:
         """Why no request can be taken now."""
+        self._look()
         if self.in_flight >= self.max_in_flight():
             return "as many requests as it may are under way"
         if self.clients > self.max_clients():
             return "as many clients as it may are connected"
-        if self._is_short_of_memory():
-            return "memory is short"
-        return None
+        return "memory is short" if self._memory_short else None
 
-    def _is_short_of_memory(self) -> bool:
+    def _look(self) -> None:
         now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
             self._memory_short = self._machine.memory_share() > MOST_MEMORY
-        return self._memory_short
+            self._by_descriptors = self._descriptors_allow()
 
 
 OVERLOAD = web.AppKey("relayhub_overload", Overload)

@@ -6,7 +6,7 @@ import re
 
 Json = object
 
-ANNOTATIONS = {"$schema", "$defs", "title", "description", "default", "format", "writeOnly"}
+ANNOTATIONS = {"examples", "$schema", "$defs", "title", "description", "default", "format", "writeOnly"}
 KINDS: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),

@@ -65,6 +65,7 @@ def test_settings_that_are_switched_off_show_their_defaults(tmp_path: Path) -> N
         "base_path",
         "public_url",
         "unix_socket",
+        "control",
         "dirs",
         "allow",
         "path",
@@ -111,7 +112,16 @@ def test_every_setting_of_the_schema_appears_in_the_example() -> None:
     example = yaml.safe_load(text)
     common = {
         ("providers", "*", "model_defaults", name)
-        for name in ("free", "public", "operations", "max_output_tokens", "image_form", "priority", "weight")
+        for name in (
+            "free",
+            "public",
+            "operations",
+            "max_output_tokens",
+            "image_form",
+            "priority",
+            "weight",
+            "on_disconnect",
+        )
     }
     prices = {path for path in fields_of(ConfigFile) if path[:3] == ("providers", "*", "model_defaults") and path[4:]}
     costs = {path for path in fields_of(ConfigFile) if "cost" in path[:-1]} | {

@@ -373,7 +373,8 @@ def test_every_change_is_in_the_audit_log_without_its_secrets(server: Server, ro
 
 def test_no_secret_is_in_the_database_or_the_log(server: Server, root: Api, program: Api, relay_key: str) -> None:
     made = program.post("/api/admin/code-batches", {"name": "canary", "units": 1, "codes": 1}).data["secrets"][0]
-    kept = b"".join(file.read_bytes() for file in server.home.glob("hub.db*")) + server.log().encode()
+    files = [file for file in server.home.glob("hub.db*") if file.is_file()]
+    kept = b"".join(file.read_bytes() for file in files) + server.log().encode()
     for secret in (
         PASSWORD,
         OTHER_PASSWORD,

@@ -195,6 +195,21 @@ def test_a_key_for_some_networks_is_good_from_there_alone(server: Server) -> Non
         assert chat(server, key, {"x-forwarded-for": forwarded}).status == 200, forwarded
 
 
+def test_a_stream_ticket_opens_only_where_its_key_may_be_used(server: Server) -> None:
+    made = server.cli_json("keys", "create", "browsers", "--networks", "203.0.113.0/24")
+    assert isinstance(made, dict)
+    key, office, stranger = str(made["key"]), {"x-forwarded-for": "203.0.113.9"}, {"x-forwarded-for": "198.51.100.1"}
+    server.wait_until(lambda: chat(server, key, office).status == 200, within_s=5)
+    ticket = ask(server, key, "/api/relay/v1/stream-tickets", CHAT, office)
+    assert ticket.status == 201
+    path = "/api/relay/v1/stream-tickets/" + ticket.body["ticket"]
+    refused = ask(server, key, path, headers=stranger)
+    assert (refused.status, refused.code) == (403, "address_not_allowed")
+    with connection(server) as http_:
+        http_.request("GET", path, None, office)
+        assert b"[DONE]" in http_.getresponse().read(), "the refusal has not used it up"
+
+
 def test_without_a_trusted_proxy_nobody_can_say_where_they_are(home: Path) -> None:
     config = CONFIG.format(policy="finish").replace("trusted_proxies: [127.0.0.1], ", "")
     with running(home, config) as server:

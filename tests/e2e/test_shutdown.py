@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import openai
 
+from relayhub.running.control import ask as ask_hub
+from tests.support.gated_upstream import GatedUpstream, open_streams
 from tests.support.server import Server, running
 
 CONFIG = """
@@ -112,4 +116,59 @@ async def test_a_second_signal_ends_at_once(home: Path) -> None:
             await asyncio.to_thread(server.wait_until, lambda: "Stopping" in server.log(), within_s=5)
             server.process.send_signal(signal.SIGINT)
             assert await task == "shutting_down"
+        assert await asyncio.to_thread(server.wait) == 0
+
+
+GATED = """
+server: {{drain_s: 60}}
+store: {{path: hub.db}}
+logging: {{format: json}}
+providers:
+  up: {{type: openai, base_url: {url}/v1, api_key: sk-x, max_connections: 1000, models: {{m: {{price: {{call: "0.01"}}}}}}}}
+"""
+MANY = 500
+
+
+async def test_500_open_streams_end_normally_while_the_door_is_closed(home: Path) -> None:
+    upstream = GatedUpstream()
+    with upstream.in_thread() as url, running(home, GATED.format(url=url)) as server:
+        key = await asyncio.to_thread(server.new_key, "k")
+        host, port = server.url.removeprefix("http://").split(":")
+        kept_alive = await asyncio.open_connection(host, int(port))
+        assert (await ask(*kept_alive, "/readyz"))[0] == 200
+        async with open_streams(server.url, key, MANY) as streams:
+            began = time.monotonic()
+            server.terminate()
+            await asyncio.to_thread(server.wait_until, lambda: not accepts(host, int(port)), within_s=5)
+            closed_s = time.monotonic() - began
+            assert await ask(*kept_alive, "/readyz") == (503, {"status": "draining"})
+            assert streams.still_open() == MANY
+            upstream.open(upstream.gate)
+            texts = await streams.ended(50)
+        kept_alive[1].close()
+        assert [text.endswith(b"data: [DONE]\n\n") for text in texts] == [True] * MANY
+        # The promise is for a machine that has a core to spare.
+        assert closed_s <= 1 or os.getloadavg()[0] > (os.cpu_count() or 1), closed_s
+        assert await asyncio.to_thread(server.wait) == 0
+        assert server.rows("SELECT outcome, count(*) AS n FROM usage GROUP BY outcome") == [
+            {"outcome": "completed", "n": MANY}
+        ]
+        assert server.rows("SELECT count(*) AS n FROM holds") == [{"n": 0}]
+        await asyncio.to_thread(server.cli, "ledger", "check")
+
+
+async def test_a_reload_while_draining_is_refused_and_cuts_nothing(home: Path) -> None:
+    upstream = GatedUpstream()
+    with upstream.in_thread() as url, running(home, GATED.format(url=url)) as server:
+        key = await asyncio.to_thread(server.new_key, "k")
+        async with open_streams(server.url, key, 1) as streams:
+            told = await ask_hub(home / "hub.db.control", "drain")
+            assert told == {"ok": True, "open_calls": 1}
+            await asyncio.to_thread(server.wait_until, lambda: "Stopping" in server.log(), within_s=5)
+            assert (await ask_hub(home / "hub.db.control", "status"))["state"] == "draining"
+            refused = await ask_hub(home / "hub.db.control", "reload")
+            assert refused["ok"] is False
+            upstream.open(upstream.gate)
+            (text,) = await streams.ended(10)
+        assert text.endswith(b"data: [DONE]\n\n")
         assert await asyncio.to_thread(server.wait) == 0

@@ -83,17 +83,26 @@ def watch(url: str, pid: int) -> Health:
 
 
 @contextmanager
-def watched_health(server: Server, allowed: frozenset[int] = frozenset({200})) -> Iterator[None]:
-    """Watch a server while the block runs; fails if it was slow for others. ``allowed``: what it may answer."""
+def watching(server: Server) -> Iterator[list[Health]]:
+    """Watch a server while the block runs; what was seen is in the list afterwards."""
     command = [sys.executable, "-m", "tests.faults.health", server.url, str(server.process.pid)]
+    found: list[Health] = []
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == "watching\n"
         try:
-            yield
+            yield found
         finally:
             seen, _ = watcher.communicate(timeout=30)
-    Health(**json.loads(seen)).check(allowed)
+    found.append(Health(**json.loads(seen)))
+
+
+@contextmanager
+def watched_health(server: Server, allowed: frozenset[int] = frozenset({200})) -> Iterator[None]:
+    """Watch a server while the block runs; fails if it was slow for others. ``allowed``: what it may answer."""
+    with watching(server) as found:
+        yield
+    found[0].check(allowed)
 
 
 if __name__ == "__main__":

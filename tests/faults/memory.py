@@ -17,6 +17,11 @@ def peak_bytes(pid: int) -> int:
     return int(_status(pid, "VmHWM")) * 1024
 
 
+def space_bytes(pid: int) -> int:
+    """Its address space now, used or not."""
+    return int(_status(pid, "VmSize")) * 1024
+
+
 def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 

@@ -30,6 +30,9 @@ GROWTH_MIB_PER_H = 1.0
 """The promise, for runs of hours; shorter ones are mostly warm-up and are only reported."""
 
 LONG_RUN_S = 2 * 3600
+RESTS_S = 1.0
+"""What an upstream that is busy says in Retry-After."""
+
 SPARE = 8
 """Files and tasks more than at the beginning that are no leak: pooled connections, a timer."""
 
@@ -76,7 +79,7 @@ def random_fault(dice: random.Random, *, stream: bool) -> Fault:
             pace.slow_head(good, dice.random()),
             pace.endless_stream(EVENTS[0], every_s=0.01),
             does(answers.head(), Wait(dice.random()), answers.chunks(b"{}")),
-            refusals.busy(BROKEN, "1"),
+            refusals.busy(BROKEN, f"{RESTS_S:g}"),
             refusals.refusal("500 Oops", BROKEN),
             refusals.redirect("http://127.0.0.1:1/"),
             sizes.long_header(completion("m")),
@@ -94,6 +97,7 @@ class Run:
     upstream: FaultUpstream
     ends_at: float
     seen: Counter[str] = field(default_factory=Counter)
+    over: threading.Event = field(default_factory=threading.Event)
     samples: list[tuple[float, int, int, int]] = field(default_factory=list)
 
     def client(self, dice: random.Random) -> None:
@@ -102,8 +106,11 @@ class Run:
         while time.monotonic() < self.ends_at:
             stream = dice.random() < 0.6
             self.upstream.program(name, random_fault(dice, stream=stream))
-            self.seen[self.call(dice, name, stream=stream)] += 1
+            ended = self.call(dice, name, stream=stream)
+            self.seen[ended] += 1
             self.upstream.forget()
+            if ended in ("429", "503"):
+                self.over.wait(RESTS_S)  # as clients do; without it they would ask for nothing else
 
     def call(self, dice: random.Random, name: str, *, stream: bool) -> str:
         body = chat_body(name, stream=stream)

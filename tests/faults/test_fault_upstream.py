@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relayhub.testing import Hang
-from relayhub.testing.faults import Close, FaultUpstream, Reset, answers, does, doors, framing, pace, sizes
+from relayhub.testing.faults import Close, Fault, FaultUpstream, Reset, answers, does, doors, pace, sizes
 from tests.faults.asking import ask, chat_body, connected, read_all, read_until, request_bytes
 
 GOOD = answers.whole(b"{}")
@@ -65,7 +65,7 @@ def test_a_reset_is_a_reset_and_a_close_is_an_end(upstream: FaultUpstream) -> No
 @pytest.mark.parametrize(
     "fault", [pace.silence(), pace.endless_stream(b"data: x\n\n"), pace.trickle(b"x" * 1000, 0.05)]
 )
-def test_a_client_that_leaves_is_an_abort(upstream: FaultUpstream, fault: framing.Fault) -> None:
+def test_a_client_that_leaves_is_an_abort(upstream: FaultUpstream, fault: Fault) -> None:
     upstream.program("m", fault)
     with connected(upstream.url) as raw:
         raw.sendall(request_bytes("/", chat_body("m"), "k"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import pytest
 
-from relayhub.testing.faults import FaultUpstream, answers, framing, pace
+from relayhub.testing import Gate
+from relayhub.testing.faults import Fault, FaultUpstream, answers, framing, pace
 from tests.faults.asking import CHAT, ask, chat_body, connected, request_bytes
 from tests.faults.bench import Bench, config, provider
 from tests.faults.ledger import command, new_key
@@ -51,7 +53,7 @@ def test_the_last_unit_is_spent_once(bench: Bench) -> None:
     assert bench.upstream.counters("fixed-last").executions == 40
 
 
-def answers_slowly() -> framing.Fault:
+def answers_slowly() -> Fault:
     return pace.slow_head(GOOD, 0.05)
 
 
@@ -66,7 +68,7 @@ def test_topping_up_while_spending_is_exact(bench: Bench) -> None:
         spending = [
             pool.submit(spend_until, bench, key, lambda: all(grant.done() for grant in grants)) for _ in range(8)
         ]
-        wait([*grants, *spending])
+        wait(grants)
         answered = sum(done.result() for done in spending)
         assert [grant.result() for grant in grants]
     executed = bench.upstream.counters("fixed-topped").executions
@@ -91,7 +93,7 @@ def spend_until(bench: Bench, key: str, granted: Callable[[], bool]) -> int:
 @pytest.mark.fault("R08", "an account is topped up while a hold on it is open")
 def test_a_grant_and_an_open_hold_do_not_disturb_each_other(bench: Bench) -> None:
     """The balance is the sum of both, whichever came first."""
-    gate = pace.Gate()
+    gate = Gate()
     bench.upstream.program("fixed-held", pace.held(GOOD, gate))
     command(bench.hub.home, "accounts", "create", "held")
     command(bench.hub.home, "accounts", "grant", "held", str(3 * UNITS))
@@ -140,3 +142,61 @@ def test_failures_give_back_exactly_what_they_held(bench: Bench) -> None:
     assert seen == {502: 30, 200: 15}
     listed = command(bench.hub.home, "keys", "list")
     assert next(found["used"] for found in listed if found["name"] == "mixed") == 15 * UNITS
+
+
+@pytest.mark.fault("R09", "100 calls at once on a key that may make 10 in a minute")
+def test_a_minute_takes_no_more_than_its_limit(bench: Bench) -> None:
+    """Exactly 10 are executed and charged; the others are 429, say when to come back, and are never sent."""
+    bench.upstream.program("fixed-minute", answers_slowly())
+    key = new_key(bench.hub, "minute", "--rpm", "10")
+    headers = {"authorization": f"Bearer {key}"}
+
+    def one(_: int) -> int:
+        answer = ask(bench.hub.url, "POST", CHAT, chat_body("fixed-minute"), headers)
+        assert answer.status == 200 or 0 < int(answer.headers["retry-after"]) <= 60, answer
+        return answer.status
+
+    seen = at_once(100, one)
+    # A minute may end meanwhile; then one of the two is full.
+    by_minute = bench.hub.rows(
+        "SELECT count(*) AS n FROM ledger JOIN keys ON keys.id = key_id WHERE name = 'minute' AND kind = 'hold'"
+        " GROUP BY CAST(at / 60 AS INTEGER)"
+    )
+    taken = [int(str(row["n"])) for row in by_minute]
+    assert max(taken) == 10
+    assert seen == {200: sum(taken), 429: 100 - sum(taken)}
+    assert bench.upstream.counters("fixed-minute").executions == sum(taken)
+
+
+SLOTS = 5
+
+
+@pytest.mark.fault("R10", "100 clients vanish in the middle of calls of a key that may have 5 at a time")
+def test_clients_that_vanish_take_no_slot_with_them(bench: Bench) -> None:
+    """Never more than 5 are taken; once the clients are gone exactly 5 are free, and a 6th call is 429 and never sent."""
+    gate = Gate()
+    bench.upstream.program("fixed-vanishing", pace.slow_head(GOOD, 0.1))
+    bench.upstream.program("fixed-slots", pace.held(GOOD, gate))
+    key = new_key(bench.hub, "slots", "--concurrent", str(SLOTS))
+    held = "SELECT count(*) AS n FROM holds JOIN keys ON keys.id = key_id WHERE name = 'slots'"
+
+    def vanish(number: int) -> int:
+        with connected(bench.hub.url) as raw:
+            raw.sendall(request_bytes(CHAT, chat_body("fixed-vanishing"), key))
+            raw.settimeout(0.01 * (number % 4) or 0.001)
+            with suppress(TimeoutError):  # gone before there is an answer, but for some that are refused
+                raw.recv(1)
+        return int(str(bench.hub.rows(held)[0]["n"]))
+
+    assert max(at_once(100, vanish)) <= SLOTS
+    assert 0 < bench.upstream.counters("fixed-vanishing").executions < 100
+    bench.hub.wait_until(lambda: bench.hub.rows(held) == [{"n": 0}], within_s=3)
+    call = caller(bench, key, "fixed-slots")
+    with ThreadPoolExecutor(SLOTS) as pool:
+        taking = [pool.submit(call, number) for number in range(SLOTS)]
+        counters = bench.upstream.counters("fixed-slots")
+        assert bench.upstream.wait_for(lambda: counters.open == SLOTS, 5)
+        assert at_once(20, call) == {429: 20}
+        assert counters.executions == SLOTS
+        bench.upstream.open(gate)
+        assert [done.result() for done in taking] == [200] * SLOTS

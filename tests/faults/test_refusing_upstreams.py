@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,40 @@ def test_a_429_goes_to_the_next_upstream(bench: Bench, elsewhere: FaultUpstream)
     elsewhere.program("both-busy", GOOD)
     assert bench.chat("both-busy").status == 200
     assert bench.charged("both-busy") == 10 * 1000 + 5 * 2000
+
+
+@pytest.mark.fault("U21", "429 with Retry-After, and more calls before that has passed")
+def test_a_429_lets_the_upstream_rest_that_long(bench: Bench, elsewhere: FaultUpstream) -> None:
+    """Nothing is sent to it until then, whoever calls; afterwards it is asked again."""
+    wait_s = 2.0
+    bench.upstream.program("both-rest", refusals.busy(BUSY, f"{wait_s:g}"), GOOD)
+    elsewhere.program("both-rest", GOOD)
+    counters = bench.upstream.counters("both-rest")
+    bench.hub.wait_until(lambda: bench.chat("both-rest").status == 200 and counters.requests == 1, within_s=5)
+    rests_until = time.monotonic() + wait_s
+    for _ in range(10):
+        assert bench.chat("both-rest").status == 200
+    if time.monotonic() < rests_until:
+        assert counters.requests == 1
+    bench.hub.wait_until(lambda: bench.chat("both-rest").status == 200 and counters.requests > 1, within_s=10)
+    assert time.monotonic() >= rests_until - 0.1
+
+
+@pytest.mark.fault("U21", "429 from every upstream of a model")
+def test_where_all_are_limited_the_shortest_wait_counts(bench: Bench, elsewhere: FaultUpstream) -> None:
+    """429 with the smallest of their waits; nothing is sent to any of them meanwhile."""
+    bench.upstream.program("both-limited", refusals.busy(BUSY, "50"))
+    elsewhere.program("both-limited", refusals.busy(BUSY, "20"))
+    sent = (bench.upstream.counters("both-limited"), elsewhere.counters("both-limited"))
+    bench.hub.wait_until(
+        lambda: bench.chat("both-limited").status == 429 and all(one.requests for one in sent), within_s=5
+    )
+    before = [one.requests for one in sent]
+    answer = bench.chat("both-limited")
+    assert answer.status == 429
+    assert 15 <= int(answer.headers["retry-after"]) <= 20
+    assert [one.requests for one in sent] == before
+    assert bench.charged("both-limited") == 0
 
 
 @pytest.mark.fault("U24", "500, 502, 503 and 529")

@@ -13,7 +13,7 @@ from aiohttp import web
 from relayhub.config.schema import ServerConfig
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
-from relayhub.web import client_stream
+from relayhub.web import answer_stream
 from relayhub.web.application import build_runner
 from relayhub.web.client_stream import ClientStream
 from relayhub.web.head_timer import head_arrived
@@ -122,7 +122,7 @@ async def test_neither_a_slow_body_nor_a_slow_answer_is_a_slow_head() -> None:
 
 
 async def test_a_client_that_stops_reading_counts_as_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_stream, "WRITE_STALL_S", 0.3)
+    monkeypatch.setattr(answer_stream, "WRITE_STALL_S", 0.3)
     ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     async def flood(request: web.Request) -> web.StreamResponse:

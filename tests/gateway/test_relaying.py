@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from relayhub.gateway.departure import Departure
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
 from relayhub.types.usage import Usage
@@ -62,6 +63,9 @@ class Stream:
 
 class FirstByte:
     seen = 0
+
+    def __init__(self) -> None:
+        self.departure = Departure()
 
     def first_byte(self) -> None:
         self.seen += 1

@@ -211,7 +211,7 @@ async def open_bench(
             for route in routes
         ]
         files = FileStore(folder / "artifacts", 1 << 20)
-        links = Links(lambda: "https://hub.example", b"key")
+        links = Links(lambda: "https://hub.example", lambda: [b"key"])
         jobs = books.store.jobs
         fetcher = MediaFetcher(MediaLimits(), "tests")
         watch = Watch(jobs, clock)
@@ -219,7 +219,9 @@ async def open_bench(
         endings = Endings(jobs, watch, clock)
         lending = Lending(files, links, clock, public)
         providers = Providers(one.provider for one in upstreams)
-        callbacks = Callbacks(jobs, providers, clock, lambda: "https://hub.example" if public else "", b"callbacks")
+        callbacks = Callbacks(
+            jobs, providers, clock, lambda: "https://hub.example" if public else "", lambda: [b"callbacks"]
+        )
         engine = JobEngine(
             jobs,
             books.store.epochs,

@@ -91,7 +91,7 @@ async def test_names_of_requests_are_forgotten_after_a_day(bench: Bench) -> None
 
 
 def test_a_link_is_ours_names_one_file_and_ends() -> None:
-    links = Links(lambda: "https://hub.example/ai", b"key")
+    links = Links(lambda: "https://hub.example/ai", lambda: [b"key"])
     url = urlsplit(links.to(RESULT))
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
     assert (url.netloc, url.path) == ("hub.example", "/ai/files/file_1")
@@ -102,12 +102,12 @@ def test_a_link_is_ours_names_one_file_and_ends() -> None:
     assert not links.allows("file_1", query["expires"], query["sign"][:-1] + "x", 1999.0)
     assert not links.allows("file_1", "٣", query["sign"], 1999.0)
     assert not links.allows("file_1", "", "", 1999.0)
-    assert not Links(lambda: "", b"other").allows("file_1", query["expires"], query["sign"], 1999.0)
+    assert not Links(lambda: "", lambda: [b"other"]).allows("file_1", query["expires"], query["sign"], 1999.0)
 
 
 async def test_what_is_lent_can_be_read_for_a_day(tmp_path: Path) -> None:
     clock, files = FakeClock(1000.0), FileStore(tmp_path, 100)
-    lending = Lending(files, Links(lambda: "https://hub.example", b"key"), clock, public=True)
+    lending = Lending(files, Links(lambda: "https://hub.example", lambda: [b"key"]), clock, public=True)
     given = MediaInput(InputRole.IMAGE, Media(data="iVBORw0KGgo="), "image")
     lent = await lending.with_links(VideoRequest("m", inputs=(given, given)))
     links = [urlsplit(one.media.url or "") for one in lent.inputs]
@@ -132,7 +132,7 @@ async def test_what_is_refused_has_lent_nothing(bench: Bench) -> None:
 
 async def test_of_what_cannot_be_lent_all_together_nothing_is_left(tmp_path: Path) -> None:
     files = FileStore(tmp_path, 10)
-    lending = Lending(files, Links(lambda: "https://hub.example", b"key"), FakeClock(), public=True)
+    lending = Lending(files, Links(lambda: "https://hub.example", lambda: [b"key"]), FakeClock(), public=True)
     inputs = [MediaInput(InputRole.IMAGE, Media(data=data), "image") for data in ("iVBORw0KGgo=", "A" * 40)]
     with pytest.raises(ClientError):
         await lending.with_links(VideoRequest("m", inputs=tuple(inputs)))
@@ -141,7 +141,7 @@ async def test_of_what_cannot_be_lent_all_together_nothing_is_left(tmp_path: Pat
 
 async def test_somebody_elses_link_is_not_taken_back(tmp_path: Path) -> None:
     files = FileStore(tmp_path, 100)
-    lending = Lending(files, Links(lambda: "https://hub.example", b"key"), FakeClock(), public=True)
+    lending = Lending(files, Links(lambda: "https://hub.example", lambda: [b"key"]), FakeClock(), public=True)
     given = MediaInput(InputRole.IMAGE, Media(data="iVBORw0KGgo="), "image")
     first = await lending.with_links(VideoRequest("m", inputs=(given,)))
     second = VideoRequest("m", inputs=(*first.inputs, given))
@@ -150,7 +150,7 @@ async def test_somebody_elses_link_is_not_taken_back(tmp_path: Path) -> None:
 
 
 async def test_without_a_public_address_nothing_can_be_lent(tmp_path: Path) -> None:
-    lending = Lending(FileStore(tmp_path, 100), Links(lambda: "", b"key"), FakeClock(), public=False)
+    lending = Lending(FileStore(tmp_path, 100), Links(lambda: "", lambda: [b"key"]), FakeClock(), public=False)
     given = MediaInput(InputRole.IMAGE, Media(data="AAAA"), "image")
     with pytest.raises(ClientError) as refused:
         await lending.with_links(VideoRequest("m", inputs=(given,)))

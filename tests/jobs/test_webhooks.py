@@ -6,11 +6,14 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from relayhub.jobs.webhooks import AGAIN_S, SIGNATURE, secret_of
+from relayhub.jobs.webhooks import AGAIN_S, SIGNATURE, secret_of, secrets_of
+from relayhub.store.key_file import KeyFile, VaultKey
+from relayhub.store.vault import Vault
 from relayhub.types.job import Job
 from relayhub.upstream.post import Poster
 from tests.jobs.bench import Bench
@@ -122,3 +125,29 @@ async def test_a_message_that_breaks_is_given_up_in_the_end_and_keeps_no_other_o
         assert await webhooks.turn() == 1
     bench.clock.advance(30 * 86_400)
     assert await webhooks.turn() == 0
+
+
+async def test_a_message_whose_address_cannot_be_opened_any_more_has_failed(bench: Bench, ear: Ear) -> None:
+    job = await bench.submit(callback_url=ear.url)
+    await bench.until_over(job)
+    bench.books.store.jobs._vault = Vault(KeyFile(Path("nowhere")), [VaultKey(bytes(32), 0.0)])
+    assert await bench.engine._webhooks.turn() == 0
+    delivery = await bench.books.store.jobs.delivery(job.id)
+    assert delivery is not None
+    assert (delivery.next_at, delivery.delivered_at) == (None, None)
+    assert "key has changed" in str(delivery.last_error)
+    assert ear.heard == []
+
+
+async def test_while_keys_are_changed_a_message_is_signed_with_all_of_them(bench: Bench, ear: Ear) -> None:
+    vault = Vault(KeyFile(Path("nowhere")), [VaultKey(bytes(32), 2.0), VaultKey(b"o" * 32, 1.0)])
+    hooks = replace(bench.engine._webhooks, vault=vault)
+    await bench.until_over(await bench.submit(callback_url=ear.url))
+    assert await hooks.turn() == 1
+    ((headers, body),) = ear.heard
+    timestamp, *signatures = (part.partition("=")[2] for part in headers[SIGNATURE].split(","))
+    expected = [
+        hmac.new(secret.encode(), f"{timestamp}.".encode() + body, "sha256").hexdigest()
+        for secret in secrets_of(vault, bench.principal.key_id)
+    ]
+    assert signatures == expected

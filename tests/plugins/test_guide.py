@@ -19,7 +19,7 @@ ONLY_PYTEST = ("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:aiohttp")
 """An author need not have this project's pytest plugins."""
 
 RUN_HERE = ("class TestEcho", "class EchoSimulator", "[project.entry-points.relayhub]", "class EchoWire")
-RUN_BY_THE_END_TO_END_SUITE = ("dirs: [plugins]",)
+RUN_BY_THE_END_TO_END_SUITE = ("dirs: [plugins]", "def relayhub_order_routes", "class ParrotCodec")
 
 
 def block(containing: str) -> str:

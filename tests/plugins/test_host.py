@@ -259,6 +259,14 @@ def test_every_plugin_is_told_and_a_failing_one_is_muted_in_the_end(tmp_path: Pa
     assert [log["muted"] for log in failed] == [False] * (FAILURES_BEFORE_MUTED - 1) + [True]
 
 
+@pytest.mark.parametrize("raised", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError"])
+def test_nothing_that_a_hook_raises_gets_out(tmp_path: Path, write: Write, raised: str) -> None:
+    write("bad.py", HEAD + f"import asyncio\n@hookimpl\ndef relayhub_call_settled(record):\n    raise {raised}\n")
+    with capture_logs() as logs:
+        load(tmp_path).notify_settled(record())
+    assert [log["event"] for log in logs] == ["plugin.failed"]
+
+
 async def test_lifespans_are_entered_and_left(tmp_path: Path, write: Write) -> None:
     write(
         "life.py",
@@ -289,6 +297,9 @@ BROKEN_LIVES = {
     "at its begin": "        raise RuntimeError('boom')\n        yield\n",
     "at its end": "        yield\n        raise RuntimeError('boom')\n",
     "by leaving": "        raise SystemExit('boom')\n        yield\n",
+    "by cancelling": "        raise asyncio.CancelledError\n        yield\n",
+    "by interrupting": "        yield\n        raise KeyboardInterrupt\n",
+    "by closing": "        yield\n        raise GeneratorExit\n",
 }
 
 
@@ -297,7 +308,7 @@ async def test_a_lifespan_that_fails_does_not_stop_the_hub(tmp_path: Path, write
     write(
         "life.py",
         HEAD
-        + "from contextlib import asynccontextmanager\n@hookimpl\ndef relayhub_lifespan(hub):\n"
+        + "import asyncio\nfrom contextlib import asynccontextmanager\n@hookimpl\ndef relayhub_lifespan(hub):\n"
         + "    @asynccontextmanager\n    async def span():\n"
         + BROKEN_LIVES[when]
         + "    return span()\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -97,3 +98,52 @@ async def test_a_wires_complaint_about_the_request_after_the_paid_step_is_no_ref
     with pytest.raises(UpstreamError) as failed:
         await driven.run(complaining(), 10)
     assert (failed.value.delivered, failed.value.retryable) == (True, False)
+
+
+RAISED = [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, MemoryError, RuntimeError]
+
+
+@pytest.mark.parametrize("kind", RAISED)
+@pytest.mark.parametrize("after", [0, 1])
+async def test_whatever_a_wire_raises_is_its_providers_failure(kind: type[BaseException], after: int) -> None:
+    def failing() -> Steps[str]:
+        yield from steps(*[PAID] * after)
+        raise kind("on purpose")
+
+    driven = Driven[str](Provider("up", "up", Capabilities({}), Line(9, not_reached("x")), Deadlines(), {}, {}))
+    with pytest.raises(UpstreamError) as failed:
+        await driven.run(failing(), 10)
+    assert (failed.value.code, failed.value.delivered) == ("provider_failed", bool(after))
+
+
+@pytest.mark.parametrize("kind", RAISED)
+async def test_what_a_wire_raises_as_it_is_closed_changes_nothing(kind: type[BaseException]) -> None:
+    def tidying() -> Steps[str]:
+        try:
+            yield PAID
+        finally:
+            raise kind("on purpose")
+
+    driven = Driven[str](Provider("up", "up", Capabilities({}), Line(1, broke_off("x")), Deadlines(), {}, {}))
+    with pytest.raises(UpstreamError) as failed:
+        await driven.run(tidying(), 10)
+    assert (failed.value.code, failed.value.delivered) == ("upstream_disconnected", True)
+
+
+async def test_a_cancellation_passes_through_a_wire() -> None:
+    waiting = asyncio.Event()
+
+    class Silent(Line):
+        @asynccontextmanager
+        async def send(self, _request: HttpRequest, _deadlines: Deadlines) -> AsyncIterator[Reply]:
+            waiting.set()
+            await asyncio.Event().wait()
+            yield Reply()
+
+    line = Silent(9, not_reached("x"))
+    driven = Driven[str](Provider("up", "up", Capabilities({}), line, Deadlines(), {}, {}))
+    running = asyncio.create_task(driven.run(steps(PAID), 10))
+    await waiting.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -119,6 +119,18 @@ async def test_a_clock_that_goes_back_gives_no_second_minute(tmp_path: Path) -> 
         assert error.retry_after_s == 85
 
 
+async def test_a_clock_that_goes_back_far_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
+    clock = FakeClock(MINUTE + 5)
+    async with open_limited(tmp_path / "b.db", KeyLimits(requests_per_minute=3), clock=clock) as key:
+        assert (await key.burst(5))["ok"] == 3
+        clock.advance(-7200)
+        error = await key.refused()
+        assert error is not None, "what was used is used"
+        assert error.retry_after_s == 55
+        clock.advance(55)
+        assert (await key.burst(5))["ok"] == 3
+
+
 async def test_spending_begins_anew_at_midnight_in_the_configured_zone(tmp_path: Path) -> None:
     evening = datetime.fromisoformat("2026-03-31T23:00:00+02:00").timestamp()
     clock, calendar = FakeClock(evening), Calendar(ZoneInfo("Europe/Berlin"))

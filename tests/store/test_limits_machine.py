@@ -1,138 +1,210 @@
-"""Whatever order calls, jobs, ends and time come in: what is admitted is what a simple model of the limits admits."""
+"""Whatever order calls, jobs, ends, deaths, changes of limits and time come in: what is admitted is what a simple model of
+the limits admits. ``RELAYHUB_TEST_EXAMPLES=2000`` tries that many histories."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from relayhub.accounts.issuing import issue_key
+from relayhub.store.audit import SYSTEM
+from relayhub.store.keys import KeyTerms
+from relayhub.store.limit_batch import OF_CALLS, OF_JOBS, limit_of
+from relayhub.store.steps import STEPS
 from relayhub.store.windows import Window
 from relayhub.testing import FakeClock
 from relayhub.types.errors import ClientError
 from relayhub.types.key_limits import KeyLimits
-from tests.support.limited import open_limited
+from tests.store.long_form import empty_database, machine_settings, timeout_s
+from tests.store.mortal import THREAD_DIES, Died, Mortal
+from tests.support.limited import Limited
 
-START = 1_790_000_040.0 - 1_790_000_040.0 % 86400
-"""A midnight."""
+START = datetime(2026, 9, 1, tzinfo=UTC).timestamp()
+"""A month has more days than a history here."""
+
+MINUTE, DAY, MONTH = 60.0, 86400.0, 1e10
+LENGTH_S = {
+    Window.REQUESTS: MINUTE,
+    Window.TOKENS: MINUTE,
+    Window.VIDEO: DAY,
+    Window.DAY: DAY,
+    Window.MONTH: MONTH,
+}
 
 maybe = st.none() | st.integers(1, 6)
+few = st.none() | st.integers(1, 2)
+LIMITS = st.builds(
+    lambda rpm, tpm, calls, jobs, video, day: KeyLimits(
+        None, None, rpm, tpm, calls, jobs, video, None if day is None else day * 50, 500
+    ),
+    maybe,
+    st.none() | st.integers(1, 300),
+    few,
+    few,
+    maybe,
+    maybe,
+)
 
 
-@dataclass
-class Open:
+@dataclass(frozen=True)
+class Asked:
+    """A call or job, by what it may come to, and later by what it came to. ``windows``: those that it is counted in."""
+
     amount: int
     tokens: int
     video_ms: int
     job: bool
     at: float
+    windows: frozenset[Window] = frozenset()
+
+    def counts(self, window: Window) -> int:
+        match window:
+            case Window.REQUESTS:
+                return 1
+            case Window.TOKENS:
+                return self.tokens
+            case Window.VIDEO:
+                return self.video_ms
+            case Window.DAY | Window.MONTH:
+                return self.amount
+
+
+@dataclass
+class LimitsModel:
+    """``past``: what has ended, by what it came to; it still counts where it began."""
+
+    limits: KeyLimits
+    open: dict[str, Asked] = field(default_factory=dict)
+    past: list[Asked] = field(default_factory=list)
+
+    def limited(self, asked: Asked) -> frozenset[Window]:
+        kinds = OF_JOBS if asked.job else OF_CALLS
+        return frozenset(window for window in kinds if limit_of(self.limits, window) is not None)
+
+    def spent(self, window: Window, now: float) -> int:
+        start = now - now % LENGTH_S[window]
+        counted = [one for one in (*self.open.values(), *self.past) if window in one.windows and one.at >= start]
+        return sum(one.counts(window) for one in counted)
+
+    def admits(self, asked: Asked) -> bool:
+        for window in self.limited(asked):
+            limit = limit_of(self.limits, window)
+            if limit is not None and self.spent(window, asked.at) + asked.counts(window) > limit:
+                return False
+        most = self.limits.jobs_in_flight if asked.job else self.limits.concurrent_calls
+        return most is None or sum(one.job is asked.job for one in self.open.values()) < most
+
+    def admit(self, name: str, asked: Asked) -> None:
+        self.open[name] = replace(asked, windows=self.limited(asked))
+
+    def end(self, name: str, *, amount: int = 0, tokens: int = 0, video_ms: int = 0) -> None:
+        self.past.append(replace(self.open.pop(name), amount=amount, tokens=tokens, video_ms=video_ms))
+
+    def die(self) -> None:
+        for name in [name for name, one in self.open.items() if not one.job]:
+            self.end(name)
 
 
 class Limits(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "b.db"
+        empty_database(self.path)
         self.loop = asyncio.new_event_loop()
-        self.stack = AsyncExitStack()
         self.clock = FakeClock(START)
-        self.open: dict[str, Open] = {}
-        self.past: list[tuple[Window, float, int]] = []
-        """What ended holds count for, in the windows of their beginning."""
+        self.mortal = Mortal(self.path, self.clock)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    @initialize(rpm=maybe, tpm=st.none() | st.integers(1, 300), calls=maybe, jobs=maybe, video=maybe, day=maybe)
-    def begin(
-        self, rpm: int | None, tpm: int | None, calls: int | None, jobs: int | None, video: int | None, day: int | None
-    ) -> None:
-        per_day = None if day is None else day * 50
-        self.limits = KeyLimits(None, None, rpm, tpm, calls, jobs, video, per_day, 500)
-        opening = open_limited(Path(self.folder.name) / "b.db", self.limits, clock=self.clock)
-        self.key = self.run(self.stack.enter_async_context(opening))
+    @initialize(limits=LIMITS)
+    def begin(self, limits: KeyLimits) -> None:
+        self.run(self.mortal.open())
+        store = self.mortal.store
+        account = self.run(store.accounts.create("acme", unlimited=False))
+        self.run(store.ledger.grant(account.id, 1_000_000, actor="test", reason="to begin with"))
+        issued = self.run(issue_key(store.keys, "key", account.id, limits=limits))
+        self.key = Limited(store, self.clock, issued)
+        self.model = LimitsModel(limits)
 
-    def spent(self, window: Window, length_s: float) -> int:
-        start = self.clock.now() - self.clock.now() % length_s
-        open_now = sum(self.counted(one, window) for one in self.open.values() if one.at >= start)
-        return open_now + sum(amount for of, at, amount in self.past if of is window and at >= start)
+    def come_back(self) -> None:
+        self.model.die()
+        self.run(self.mortal.open())
+        self.key.store = self.mortal.store
 
-    def counted(self, one: Open, window: Window) -> int:
-        match window:
-            case Window.REQUESTS:
-                return 1
-            case Window.TOKENS:
-                return one.tokens
-            case Window.VIDEO:
-                return one.video_ms
-            case _:
-                return one.amount
-
-    def admits(self, asked: Open) -> bool:
-        limits, minute, day, month = self.limits, 60.0, 86400.0, 1e10
-        windows = (
-            (limits.requests_per_minute, Window.REQUESTS, minute),
-            (None if asked.job else limits.tokens_per_minute, Window.TOKENS, minute),
-            (limits.video_seconds_per_day and limits.video_seconds_per_day * 1000, Window.VIDEO, day),
-            (limits.spend_per_day_nano, Window.DAY, day),
-            (limits.spend_per_month_nano, Window.MONTH, month),
-        )
-        fits = all(
-            limit is None
-            or window is (Window.TOKENS if asked.job else Window.VIDEO)  # of the other kind of work only
-            or self.spent(window, length) + self.counted(asked, window) <= limit
-            for limit, window, length in windows
-        )
-        slots = limits.jobs_in_flight if asked.job else limits.concurrent_calls
-        return fits and (slots is None or sum(one.job is asked.job for one in self.open.values()) < slots)
+    @rule(limits=LIMITS)
+    def change(self, limits: KeyLimits) -> None:
+        """What was not limited was not counted, and what was is remembered while its window runs."""
+        terms = KeyTerms("key", None, None, None, limits=limits)
+        self.run(self.key.store.keys.update(self.key.key.key.id, terms, SYSTEM))
+        self.model.limits = limits
 
     @rule(amount=st.integers(0, 60), tokens=st.integers(0, 120))
     def call(self, amount: int, tokens: int) -> None:
-        self.ask(Open(amount, tokens, 0, False, self.clock.now()), self.key.call(amount, tokens=tokens))
+        self.ask(Asked(amount, tokens, 0, False, self.clock.now()), self.key.call(amount, tokens=tokens))
 
     @rule(amount=st.integers(0, 60), video_ms=st.integers(0, 2500))
     def job(self, amount: int, video_ms: int) -> None:
-        self.ask(Open(amount, 0, video_ms, True, self.clock.now()), self.key.job(amount, video_ms=video_ms))
+        self.ask(Asked(amount, 0, video_ms, True, self.clock.now()), self.key.job(amount, video_ms=video_ms))
 
-    def ask(self, asked: Open, asking: Coroutine[Any, Any, str]) -> None:
-        expected = self.admits(asked)
+    def ask(self, asked: Asked, asking: Coroutine[Any, Any, str]) -> None:
+        expected = self.model.admits(asked)
         try:
-            hold = self.run(asking)
+            found = self.run(self.mortal.attempt(asking))
         except ClientError:
             assert not expected
             return
+        if isinstance(found, Died):
+            self.died_asking(asked, durable=found.durable and expected)
+            return
         assert expected
-        self.open[hold] = asked
+        self.model.admit(found, asked)
 
-    @precondition(lambda self: self.open)
+    def died_asking(self, asked: Asked, *, durable: bool) -> None:
+        """Nobody was told of a job that was opened by then, but it is there. (A call has another name, and ends with us.)"""
+        name = f"hold_{self.key.calls}"
+        if durable:
+            self.model.admit(name, asked)
+        self.come_back()
+
+    @precondition(lambda self: self.model.open)
     @rule(which=st.integers(0, 100), cost=st.integers(0, 90), tokens=st.integers(0, 200), video_ms=st.integers(0, 3000))
     def end(self, which: int, cost: int, tokens: int, video_ms: int) -> None:
-        hold = sorted(self.open)[which % len(self.open)]
-        one = self.open.pop(hold)
+        name, one = self.pick(which)
         if one.job:
-            self.run(self.key.end_job(hold, cost, video_ms=video_ms))
-            ended = Open(cost, 0, video_ms, True, one.at)
+            self.finish(name, self.key.end_job(name, cost, video_ms=video_ms), amount=cost, video_ms=video_ms)
         else:
-            self.run(self.key.end(hold, cost, tokens=tokens))
-            ended = Open(cost, tokens, 0, False, one.at)
-        self.past += [(window, one.at, self.counted(ended, window)) for window in Window]
+            self.finish(name, self.key.end(name, cost, tokens=tokens), amount=cost, tokens=tokens)
 
-    @precondition(lambda self: self.open)
+    @precondition(lambda self: self.model.open)
     @rule(which=st.integers(0, 100))
     def give_up(self, which: int) -> None:
-        hold = sorted(self.open)[which % len(self.open)]
-        one = self.open.pop(hold)
-        if one.job:
-            self.run(self.key.end_job(hold, video_ms=None))
-        else:
-            self.run(self.released(hold))
-        self.past.append((Window.REQUESTS, one.at, 1))
+        name, one = self.pick(which)
+        self.finish(name, self.key.end_job(name, video_ms=None) if one.job else self.released(name))
+
+    def pick(self, which: int) -> tuple[str, Asked]:
+        name = sorted(self.model.open)[which % len(self.model.open)]
+        return name, self.model.open[name]
+
+    def finish(self, name: str, ending: Coroutine[Any, Any, object], **used: int) -> None:
+        job = self.key.jobs.get(name)
+        found = self.run(self.mortal.attempt(ending))
+        if not isinstance(found, Died) or found.durable:
+            self.model.end(name, **used)
+        elif job is not None:
+            self.key.jobs[name] = job
+        if isinstance(found, Died):
+            self.come_back()
 
     async def released(self, hold: str) -> None:
         await self.key.store.ledger.release(hold, None)
@@ -141,19 +213,34 @@ class Limits(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
+    @rule(step=st.sampled_from(STEPS))
+    def doom(self, step: str) -> None:
+        """The next transaction is the process's last."""
+        self.mortal.doom = step
+
+    @rule(crash=st.booleans())
+    def end_process(self, crash: bool) -> None:
+        """Between two transactions, or in good order."""
+        self.run(self.mortal.die() if crash else self.mortal.leave())
+        self.come_back()
+
     @invariant()
     def exact(self) -> None:
-        if hasattr(self, "key"):
-            assert self.run(self.key.store.ledger.check()) == []
+        if not hasattr(self, "key"):
+            return
+        assert self.run(self.key.store.ledger.check()) == []
+        counts, now = self.run(self.key.store.keys.counts(self.key.key.key.id)), self.clock.now()
+        for window in Window:
+            since, amount = counts.get(window, (0.0, 0))
+            found = amount if since >= now - now % LENGTH_S[window] else 0
+            assert (window, found) == (window, self.model.spent(window, now))
 
     def teardown(self) -> None:
         if hasattr(self, "key"):
-            self.run(self.stack.aclose())
+            self.run(self.mortal.leave())
         self.loop.close()
         self.folder.cleanup()
 
 
-TestLimits = Limits.TestCase
-TestLimits.settings = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestLimits = pytest.mark.timeout(timeout_s(300))(pytest.mark.filterwarnings(THREAD_DIES)(Limits.TestCase))
+TestLimits.settings = machine_settings(examples=20, steps=40)

@@ -14,6 +14,7 @@ import pytest
 from relayhub.store.named_calls import (
     KEPT_S,
     MAX_ANSWER,
+    MAX_KEY_BYTES,
     Begun,
     CallName,
     Ended,
@@ -177,3 +178,44 @@ async def test_what_has_expired_is_deleted(books: Books, path: Path) -> None:
     assert await books.store.named_calls.sweep(NOW + KEPT_S) is False
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT call_id FROM named_calls").fetchall() == [("req_2",)]
+
+
+async def keep(books: Books, number: int, size: int, key_id: str | None = None) -> CallName:
+    name = replace(name_of(books), name=f"{number:064}", **({} if key_id is None else {"key_id": key_id}))
+    assert await begin(books.store, name, f"req_{number}", now=NOW + number) == Begun()
+    await books.store.named_calls.end(name, f"req_{number}", KeptAnswer(b"x" * size, "text/plain"))
+    return name
+
+
+def kept_bytes(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT coalesce(sum(length(sealed)), 0) FROM named_calls").fetchone()[0])
+
+
+async def test_a_key_keeps_so_much_and_the_oldest_answers_go_first(books: Books, path: Path) -> None:
+    names = [await keep(books, number, MAX_ANSWER) for number in range(24)]
+    assert MAX_KEY_BYTES // 2 < kept_bytes(path) <= MAX_KEY_BYTES * 9 // 8 + MAX_ANSWER
+    first = await begin(books.store, names[0], "again", now=NOW + 100)
+    last = await begin(books.store, names[-1], "again", now=NOW + 100)
+    assert first == Ended("req_0", None), "that it was served stays known"
+    assert isinstance(last, Ended)
+    assert last.answer is not None
+
+
+async def test_all_keys_together_keep_so_much(books: Books, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relayhub.store.named_calls.MAX_BYTES", 80_000)
+    for number in range(40):
+        await keep(books, number, 4_000, key_id=f"key_{number}")
+    assert 40_000 < kept_bytes(path) <= 80_000 * 9 // 8 + 5_000
+
+
+async def test_a_process_that_starts_looks_at_what_was_there_before_it(
+    books: Books, other: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        await keep(books, number, 4_000)
+    monkeypatch.setattr("relayhub.store.named_calls.MAX_KEY_BYTES", 10_000)
+    name = replace(name_of(books), name="f" * 64)
+    await begin(other, name, "req_new", now=NOW + 50)
+    await other.named_calls.end(name, "req_new", KeptAnswer(b"x", "text/plain"))
+    assert kept_bytes(path) <= 10_000

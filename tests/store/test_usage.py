@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from relayhub.store.store import Store
 from relayhub.store.usage import GROUPS, UsageFilter, UsageSum, cursor_of
 from relayhub.store.usage_histogram import BOUNDS_MS, BUCKETS, percentile
 from relayhub.store.usage_levels import DAY_S, ceil_day, floor_day
+from relayhub.store.usage_rollups import LONGEST_STEP, STEP, next_step
 from relayhub.testing import FakeClock
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import ClientError, HubError
@@ -254,7 +255,7 @@ def counted(path: Path, statement: str) -> int:
 
 
 @pytest.fixture
-def path(empty: Path, tmp_path: Path) -> Iterator[Path]:
+def path(empty: Path, tmp_path: Path) -> Path:
     path = tmp_path / "books.db"
     shutil.copy(empty, path)
     return path
@@ -422,3 +423,12 @@ def test_a_percentile_lies_in_the_bucket_of_the_true_one(durations: list[int], s
 def test_no_calls_have_no_percentile_and_endless_ones_the_last_bound() -> None:
     assert percentile([0] * BUCKETS, 0.5) is None
     assert percentile([0] * (BUCKETS - 1) + [3], 0.5) == BOUNDS_MS[-1]
+
+
+def test_a_step_grows_while_it_is_short_and_shrinks_when_calls_would_wait() -> None:
+    steps = [STEP]
+    for took_s in (0.001,) * 8:
+        steps.append(next_step(steps[-1], took_s))
+    assert steps[-1] == LONGEST_STEP
+    assert next_step(LONGEST_STEP, 0.02) == LONGEST_STEP
+    assert [next_step(800, 0.05), next_step(STEP, 0.05)] == [400, STEP]

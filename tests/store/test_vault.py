@@ -9,8 +9,9 @@ import pytest
 
 from relayhub.store.errors import StoreError
 from relayhub.store.kept_turns import KEPT_S, KeptTurn
+from relayhub.store.key_file import KEY_BYTES, key_path
 from relayhub.store.store import Store
-from relayhub.store.vault import KEY_BYTES, Vault, key_path
+from relayhub.store.vault import Vault
 from relayhub.testing import FakeClock
 
 

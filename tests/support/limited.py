@@ -54,8 +54,8 @@ class Limited:
         hold_id, at = f"hold_{self.calls}", self.clock.now()
         job = a_job(new, hold_id, at)
         about = msgspec.json.encode(new.about).decode()
-        await self.store.jobs.open(OpenHold(hold_id, new, about), job, b"{}")
         self.jobs[hold_id] = job
+        await self.store.jobs.open(OpenHold(hold_id, new, about), job, b"{}")
         return hold_id
 
     async def end_job(self, hold_id: str, cost: int = 0, *, video_ms: int | None = 0) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -92,14 +92,25 @@ async def test_a_transport_of_a_plugins_own_is_pulled() -> None:
 
 
 async def test_only_a_proxy_needs_the_other_client() -> None:
+    """The lean client cannot ask a proxy; through the other one the proxy is asked for the whole address, and its body is
+    handed on like any other."""
+    reader = Reader()
     async with (
-        aclosing(_closing(open_transport(NetworkOptions(), "relayhub/test"))) as direct,
-        aclosing(_closing(open_transport(NetworkOptions(proxy="http://127.0.0.1:1"), "relayhub/test"))) as proxied,
+        raw_upstream(chunked(b"through ", b"the proxy")) as proxy,
+        _opened(NetworkOptions()) as direct,
+        _opened(NetworkOptions(proxy=proxy.url)) as proxied,
     ):
-        assert isinstance(await anext(direct), LeanTransport)
-        assert isinstance(await anext(proxied), HttpTransport)
+        assert isinstance(direct, LeanTransport)
+        async with proxied.send(HttpRequest("GET", "http://up.example/v1"), Deadlines()) as reply:
+            await relay(reply, reader.take, reader.go_on)
+    assert reader.seen == b"through the proxy"
+    assert proxy.requests[0].startswith(b"GET http://up.example/v1 HTTP/1.1\r\n")
 
 
-async def _closing(transport: Transport) -> AsyncGenerator[Transport, None]:
-    yield transport
-    await transport.close()
+@asynccontextmanager
+async def _opened(options: NetworkOptions) -> AsyncIterator[Transport]:
+    transport = open_transport(options, "relayhub/test")
+    try:
+        yield transport
+    finally:
+        await transport.close()

@@ -66,7 +66,7 @@ class OpenAIChat:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
-        return native_request(normalised(body), model=model, envelope=envelope)
+        return native_request(body if envelope.as_is else normalised(body), model=model, envelope=envelope)
 
     def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
         return native_reply(body, rename_to=view.rename_to)

@@ -18,6 +18,10 @@ class Ending:
         self._open: set[int] = set()
         self._finished: set[int] = set()
 
+    @property
+    def any_finished(self) -> bool:
+        return self.done or bool(self._finished)
+
     def see(self, choice: int) -> bool:
         """Note a choice; false where it has finished before (some upstreams repeat the last chunk)."""
         if choice in self._finished:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.fields import invalid_value, missing, optional, wrong_type
+from relayhub.dialects.openai_chat.normalise import is_regular
 from relayhub.types import limits
 from relayhub.types.errors import invalid_request
 from relayhub.types.json import Json, JsonObject
 
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
 """The first that is there counts."""
+
+_USERS = frozenset(USER_FIELDS)
 
 MAX_CHOICES = 128
 """What OpenAI itself allows for ``n``."""
@@ -20,14 +23,16 @@ def read_envelope(request: JsonObject) -> Envelope:
     model = read_model(request)
     _check_messages(request.get("messages"), present="messages" in request)
     stream = optional(request, "stream", bool, "true or false") or False
-    asked = _asks_for_usage(request)
+    asked = "stream_options" in request and _asks_for_usage(request)
     return Envelope(
         model=model,
         stream=stream,
         include_usage=stream and asked,
         output_cap=_output_cap(request),
-        choices=_choices(request),
-        user=read_user(request),
+        as_is=is_regular(request["messages"]),
+        has_stream_options="stream_options" in request,
+        choices=_choices(request) if "n" in request else 1,
+        user=None if _USERS.isdisjoint(request) else read_user(request),
     )
 
 
@@ -55,7 +60,7 @@ def _check_messages(messages: Json, *, present: bool) -> None:
     if not messages:
         raise invalid_request("messages must contain at least one item.", code="empty_array", param="messages")
     for index, message in enumerate(messages):
-        if not isinstance(message, dict):
+        if type(message) is not dict:
             raise wrong_type(f"messages[{index}]", "an object")
 
 
@@ -68,7 +73,8 @@ def _choices(request: JsonObject) -> int:
 
 def _output_cap(request: JsonObject) -> int | None:
     """The larger where both spellings are given: which one an upstream obeys is not known here."""
-    cap, legacy = _cap(request, "max_completion_tokens"), _cap(request, "max_tokens")
+    cap = _cap(request, "max_completion_tokens") if "max_completion_tokens" in request else None
+    legacy = _cap(request, "max_tokens") if "max_tokens" in request else None
     return max(cap, legacy) if cap and legacy else cap or legacy
 
 

@@ -29,7 +29,7 @@ def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
     """``body`` itself if nothing must change. Usage is asked for in streams, keeping the client's other stream options;
     without streaming, stream options (an error upstream) become ``null``."""
     rename = model != envelope.model
-    check_options = not envelope.include_usage and (envelope.stream or b'"stream_options"' in body)
+    check_options = not envelope.include_usage and (envelope.stream or envelope.has_stream_options)
     if not (rename or check_options):
         return body
     spans = members(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from relayhub.dialects.jsontext import Span, members
+from relayhub.dialects.openai_chat.alike import AlikeFrames
 from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
@@ -64,6 +65,7 @@ class ChatNativeStream:
     """
 
     __slots__ = (
+        "_alike",
         "_ending",
         "_failure",
         "_frames",
@@ -82,6 +84,7 @@ class ChatNativeStream:
         self._renamer = None if rename_to is None else ModelRenamer(rename_to)
         self._frames = FrameSplitter()
         self._ending = Ending()
+        self._alike = AlikeFrames()
         self._failure: UpstreamError | None = None
 
     @property
@@ -89,6 +92,9 @@ class ChatNativeStream:
         return self._ending.done or self._failure is not None
 
     def feed(self, data: bytes) -> bytes:
+        if (chars := self._alike.chars(data)) >= 0 and self._failure is None and self._frames.passes(data):
+            self.delivered_chars += chars
+            return self._alike.shown(data)
         self._raise_failure()
         out: list[bytes] = []
         try:
@@ -126,10 +132,14 @@ class ChatNativeStream:
             # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
             if data.strip() == DONE:
                 self._ending.end()
+                self._alike.forget()
             return b""
         if not self._observe(chunk, data):
             return b""
-        return frame if self._renamer is None else self._renamer.rename(frame, data)
+        shown = frame if self._renamer is None else self._renamer.rename(frame, data)
+        if not self._ending.any_finished:
+            self._alike.learn(frame, shown, chunk)
+        return shown
 
     def _observe(self, chunk: Chunk, data: bytes) -> bool:
         """Keep the books. False for the usage event of a client that did not ask for it."""
@@ -148,4 +158,5 @@ class ChatNativeStream:
                 self.delivered_chars += choice.delta.chars()
             if choice.finish_reason:
                 self._ending.finish(index)
+                self._alike.forget()
         return True

@@ -8,43 +8,53 @@ from relayhub.types import limits
 from relayhub.types.json import Json, JsonObject
 from relayhub.types.usage import Usage
 
+_ELSEWHERE = ("prompt_cache_hit_tokens", "cached_tokens")
+"""Where compatible upstreams without the details object say what was cached: beside the totals."""
+
 
 def read_usage(value: Json) -> Usage | None:
     """``None`` where there is no usage, or none that can be believed: the counts are another party's word, so they are
     taken only as integers within bounds, and details only within their totals."""
     if not isinstance(value, dict):
         return None
-    counted = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
-    if counted == (None, None):
+    given, made = value.get("prompt_tokens"), value.get("completion_tokens")
+    if (given is None and made is None) or not (_may_count(given) and _may_count(made)):
         return None
-    if any(value.get(key) is not None and _count(value, key) is None for key in ("prompt_tokens", "completion_tokens")):
-        return None
-    given, made = counted[0] or 0, counted[1] or 0
-    prompt, completion = _details(value, "prompt_tokens_details"), _details(value, "completion_tokens_details")
-    # Compatible upstreams without the details object say it beside the totals.
-    elsewhere = _count(value, "prompt_cache_hit_tokens"), _count(value, "cached_tokens")
-    cached = min(_first(_count(prompt, "cached_tokens"), *elsewhere), given)
+    total, written = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
+    prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
+    if not (prompt or completion or any(map(value.get, _ELSEWHERE))):
+        return Usage(total, written)
+    said = prompt if isinstance(prompt, dict) else {}
+    inside = _first(said, "cached_tokens")
+    cached = min(inside if inside is not None else _first(value, *_ELSEWHERE) or 0, total)
     return Usage(
-        input_tokens=given,
-        output_tokens=made,
+        input_tokens=total,
+        output_tokens=written,
         cached_tokens=cached,
-        cache_write_tokens=min(_first(_count(prompt, "cache_write_tokens")), given - cached),
-        reasoning_tokens=min(_first(_count(completion, "reasoning_tokens")), made),
+        cache_write_tokens=min(_count(said, "cache_write_tokens"), total - cached),
+        reasoning_tokens=min(_count(completion, "reasoning_tokens"), written) if isinstance(completion, dict) else 0,
     )
 
 
-def _count(value: Mapping[str, Json], key: str) -> int | None:
-    count = value.get(key)
-    return count if type(count) is int and 0 <= count <= limits.MAX_TOKENS_REPORTED else None
+def _may_count(count: Json) -> bool:
+    return count is None or _counts(count)
 
 
-def _details(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
-    details = value.get(key)
-    return details if isinstance(details, dict) else {}
+def _counts(count: Json) -> bool:
+    return type(count) is int and 0 <= count <= limits.MAX_TOKENS_REPORTED
 
 
-def _first(*counts: int | None) -> int:
-    return next((count for count in counts if count is not None), 0)
+def _count(value: Mapping[str, Json], key: str) -> int:
+    """0 where there is none that can be believed."""
+    return _first(value, key) or 0
+
+
+def _first(value: Mapping[str, Json], *keys: str) -> int | None:
+    for key in keys:
+        count = value.get(key)
+        if type(count) is int and 0 <= count <= limits.MAX_TOKENS_REPORTED:
+            return count
+    return None
 
 
 def write_usage(usage: Usage) -> JsonObject:

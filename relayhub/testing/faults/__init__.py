@@ -14,7 +14,7 @@ Program it by the model that a request names, run it in a thread, and compare wh
 
 from relayhub.testing.faults import answers, doors, framing, pace, refusals, sizes
 from relayhub.testing.faults.received import Received, model_of
-from relayhub.testing.faults.steps import Close, Fault, Flood, Reset, Step, Trickle, does
+from relayhub.testing.faults.steps import Close, Fault, Flood, Reset, Step, Ticks, Trickle, does
 from relayhub.testing.faults.upstream import FaultCounters, FaultUpstream
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Received",
     "Reset",
     "Step",
+    "Ticks",
     "Trickle",
     "answers",
     "does",

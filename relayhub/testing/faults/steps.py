@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -27,6 +28,16 @@ class Flood:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticks:
+    """Sends what ``make`` gives at that moment, ``times`` times with a pause before each: for events that say when they
+    were sent."""
+
+    make: Callable[[], bytes]
+    times: int
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Ends the connection in order (FIN)."""
 
@@ -36,7 +47,7 @@ class Reset:
     """Breaks the connection (RST): what was sent and not yet read is lost to the other side."""
 
 
-Step: TypeAlias = bytes | Trickle | Flood | Wait | Hang | Gate | Close | Reset
+Step: TypeAlias = bytes | Trickle | Flood | Ticks | Wait | Hang | Gate | Close | Reset
 """Bytes are sent as they are. After the last step the connection serves the next request, unless that step ended it."""
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from relayhub.sdk import Clock
 from relayhub.sdk.clock import SystemClock
 from relayhub.testing.faults.received import Received, model_of, receive
-from relayhub.testing.faults.steps import Close, Fault, Flood, Reset, Step, Trickle, does
+from relayhub.testing.faults.steps import Close, Fault, Flood, Reset, Step, Ticks, Trickle, does
 from relayhub.testing.upstream import Counters, Gate, Hang, Wait
 
 START_S = 10.0
@@ -188,6 +188,10 @@ class FaultUpstream:
                         await self._clock.sleep(every_s)
                 case Flood(data, times, every_s):
                     await self._flood(data, times, every_s, writer, name)
+                case Ticks(make, times, every_s):
+                    for _ in range(times):
+                        await self._clock.sleep(every_s)
+                        await self._send(make(), writer, name)
                 case Wait(seconds):
                     await self._clock.sleep(seconds)
                 case Gate():

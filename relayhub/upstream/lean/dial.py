@@ -17,7 +17,7 @@ STAGGER_S = 0.25
 """An address gets this long before the next one is tried beside it (RFC 8305)."""
 
 
-READ = 64 << 10
+READ = 16 << 10
 """Bytes of one read: what a hundred upstreams that send without end may each have of one turn of the loop."""
 
 
@@ -69,6 +69,8 @@ class Dialler:
 
 async def connect_first(addresses: Sequence[Address], port: int) -> socket.socket:
     """A socket to the first address that answers; a slow one is overtaken by the next. Raises ``OSError``."""
+    if len(addresses) == 1:
+        return await _connect(addresses[0], port)
     trying: set[asyncio.Task[socket.socket]] = set()
     failed: list[BaseException] = []
     try:

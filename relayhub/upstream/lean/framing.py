@@ -77,6 +77,17 @@ class UntilClose:
         self.done = True
 
 
+def _whole_chunk(data: bytes) -> bytes | None:
+    """What a read carries that is one chunk from its first byte to its last, as events usually come."""
+    match = _SIZE.match(data)
+    if match is None:
+        return None
+    start, end = match.end(), len(data) - 2
+    if end - start != int(match[1], 16) or end == start or not data.endswith(_LINE_END):
+        return None
+    return data[start:end]
+
+
 class Chunked:
     """Transfer-Encoding: chunked. Extensions and trailers are checked and left out."""
 
@@ -95,6 +106,8 @@ class Chunked:
         if self._held:
             data = self._held + data
             self._held = b""
+        elif not (self._left or self._after_data or self._in_trailers) and (whole := _whole_chunk(data)) is not None:
+            return whole
         pieces: list[bytes] = []
         try:
             self._pieces(data, pieces)

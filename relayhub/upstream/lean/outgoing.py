@@ -59,6 +59,18 @@ def request_head(
 ) -> bytes:
     """``defaults``: sent where ``headers`` has no such name. ``size``: of the body. Raises ``ValueError`` for what cannot
     stand in a head."""
+    return with_size(head_start(method, target, headers, defaults), method, size)
+
+
+def with_size(start: bytes, method: str, size: int) -> bytes:
+    """The whole head. ``start``: of :func:`head_start`."""
+    if size or method not in _BODILESS:
+        return b"%bcontent-length: %d\r\n\r\n" % (start, size)
+    return start + b"\r\n"
+
+
+def head_start(method: str, target: Target, headers: Mapping[str, str], defaults: Mapping[str, str]) -> bytes:
+    """All of a head but the length of the body, which is what changes from request to request."""
     lines = [f"{method} {target.path} HTTP/1.1"]
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no HTTP method")
@@ -73,7 +85,5 @@ def request_head(
         if not value.isprintable() and not _VALUE.fullmatch(value):
             raise ValueError(f"the header {name} has a value with a line break or a control character")
         lines.append(f"{name}: {value}")
-    if size or method not in _BODILESS:
-        lines.append(f"content-length: {size}")
-    lines.append("\r\n")
+    lines.append("")
     return "\r\n".join(lines).encode()

@@ -176,6 +176,13 @@ class Pool:
             oldest = min(connection.idle_until for idle in self._idle.values() for connection in idle)
             self._sweep = asyncio.get_running_loop().call_at(oldest, self._drop_old)
 
+    def retire(self) -> None:
+        """Keep no connection any more: free ones are dropped now, busy ones when they become free. New ones can still be
+        made, for calls that have begun. Idempotent."""
+        self._idle_s = 0.0
+        for connection in [connection for idle in self._idle.values() for connection in idle]:
+            connection.drop()
+
     def close(self) -> None:
         """Drop them all, and send away who waits. Idempotent, and for good."""
         self._closed = True

@@ -74,7 +74,10 @@ class LeanReply:
     async def exchange(self, head: bytes, body: Body) -> None:
         """Send it all and wait for the head of the answer, which may come before the request has gone out."""
         self._connection.serve(self)
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and len(body) <= JOINED:
+            self._sent = True
+            self._connection.transport.write(head + body)
+        elif isinstance(body, bytes):
             await self._send_bytes(head, body)
         else:
             await self._send_pieces(head, body)
@@ -85,10 +88,6 @@ class LeanReply:
 
     async def _send_bytes(self, head: bytes, body: bytes) -> None:
         write = self._connection.transport.write
-        if len(body) <= JOINED:
-            self._sent = True
-            write(head + body)
-            return
         write(head)
         whole = memoryview(body)
         for start in range(0, len(body), PIECE):
@@ -202,6 +201,7 @@ class LeanReply:
         else:
             self._take = None
             self._enough = True
+            self._connection.pause()
             self._wake()
 
     def ended(self, error: Exception | None) -> None:
@@ -318,6 +318,12 @@ class LeanReply:
             self.abort()
             raise faults.truncated(str(error)) from error
 
+    def at_hand(self) -> bytes | None:
+        """The whole body, where it has come with the head or soon after it; ``None``: read :meth:`chunks`."""
+        if not self._over or self._error is not None or self._inflater is not None:
+            return None
+        return self._held_now() if len(self._held) < 2 else b"".join(self._held)
+
     @property
     def pushes(self) -> bool:
         """Whether :meth:`push` may be used: not for an answer that must be decompressed."""
@@ -332,6 +338,7 @@ class LeanReply:
             if self._over:
                 return bool(await self._read())
             self._take = take
+            self._connection.resume()
             try:
                 await self._wait(self._deadlines.idle_s)
             finally:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
+from typing import NamedTuple
 
-from relayhub.types.http import Deadlines, Effect, HttpRequest
+from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
 from relayhub.upstream import faults
 from relayhub.upstream.lean.dial import Dialler
-from relayhub.upstream.lean.outgoing import Target, request_head, target_of
+from relayhub.upstream.lean.outgoing import Target, head_start, target_of, with_size
 from relayhub.upstream.lean.pool import Pool
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.upstream.lean.resolver import Resolver
 from relayhub.upstream.options import NetworkOptions
 
-KEPT_TARGETS = 256
-"""Addresses whose parts are remembered: a provider has a few for each model."""
+KEPT_HEADS = 256
+"""Heads that are remembered but for their length: a provider has a few for each model."""
+
+
+class Prepared(NamedTuple):
+    """A request that will be sent again and again with another body. ``start``: its head up to the length."""
+
+    method: str
+    target: Target
+    start: bytes
+    effect: Effect
 
 
 class LeanTransport:
@@ -25,7 +36,7 @@ class LeanTransport:
     def __init__(self, options: NetworkOptions, user_agent: str, resolver: Resolver | None = None) -> None:
         self._defaults = {"user-agent": user_agent, "accept-encoding": "identity"}
         self.pool = Pool(Dialler(options.ca_file, resolver or Resolver()), options.max_connections)
-        self._target = lru_cache(KEPT_TARGETS)(target_of)
+        self._start = lru_cache(KEPT_HEADS)(self._started)
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> Sending:
         """See :meth:`relayhub.sdk.Transport.send`."""
@@ -33,16 +44,22 @@ class LeanTransport:
 
     async def open(self, request: HttpRequest, deadlines: Deadlines) -> LeanReply:
         """Until the head of the answer has come. The caller ends it with ``leave`` or ``abort``."""
-        target, head = self._written(request)
+        prepared = self.prepare(request.method, request.url, request.headers, request.effect)
+        return await self.exchange(prepared, request.body, deadlines)
+
+    async def exchange(self, prepared: Prepared, body: Body, deadlines: Deadlines) -> LeanReply:
+        """As :meth:`open`."""
+        origin = prepared.target.origin
+        head = with_size(prepared.start, prepared.method, len(body) if isinstance(body, bytes) else sum(map(len, body)))
         ends_at = asyncio.get_running_loop().time() + deadlines.total_s
-        connection = self.pool.take(target.origin)
-        repeatable = request.effect is Effect.NONE
+        connection = self.pool.take(origin)
+        repeatable = prepared.effect is Effect.NONE
         while True:
             if connection is None:
-                connection = await self.pool.connect(target.origin, deadlines.connect_s)
-            reply = LeanReply(connection, request.method, deadlines, ends_at, self.pool.release)
+                connection = await self.pool.connect(origin, deadlines.connect_s)
+            reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
             try:
-                await reply.exchange(head, request.body)
+                await reply.exchange(head, body)
             except BaseException:
                 reply.abort()
                 if not (repeatable and reply.stale):
@@ -51,14 +68,21 @@ class LeanTransport:
             else:
                 return reply
 
-    def _written(self, request: HttpRequest) -> tuple[Target, bytes]:
-        body = request.body
-        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+    def prepare(self, method: str, url: str, headers: Mapping[str, str], effect: Effect) -> Prepared:
+        """Raises ``UpstreamError`` for what cannot be said in HTTP."""
         try:
-            target = self._target(request.url)
-            return target, request_head(request.method, target, request.headers, self._defaults, size)
+            target, start = self._start(method, url, tuple(headers.items()))
         except ValueError as error:
             raise faults.not_sendable(str(error)) from error
+        return Prepared(method, target, start, effect)
+
+    def _started(self, method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Target, bytes]:
+        target = target_of(url)
+        return target, head_start(method, target, dict(headers), self._defaults)
+
+    async def retire(self) -> None:
+        """See :meth:`relayhub.upstream.retiring.RetirableTransport.retire`."""
+        self.pool.retire()
 
     async def close(self) -> None:
         """See :meth:`relayhub.sdk.Transport.close`."""

@@ -40,7 +40,14 @@ class AccountShown(Output):
     discount: str = Field(description="Per cent taken off whatever its calls cost.")
 
 
-Percent: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$", examples=["12.5"])]
+Percent: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
+        examples=["12.5"],
+        json_schema_extra={"pattern": r"^([0-9]{1,2}(\.[0-9]{1,4})?|100)$"},
+    ),
+]
 
 
 class NewAccount(Input):
@@ -63,7 +70,9 @@ class Grant(Input):
 
 
 class Adjustment(Input):
-    units: SignedUnits = Field(description="Below zero to take away; never more than is left.")
+    units: SignedUnits = Field(
+        description="Below zero to take away; never more than is left.", json_schema_extra={"not": {"const": 0}}
+    )
     reason: Reason
 
 
@@ -136,14 +145,52 @@ async def adjust(asked: Asked[Adjustment]) -> AccountShown:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/accounts", "List the accounts", EVERYBODY, Paging, Page[AccountShown], list_accounts),
-    Endpoint("POST", "/accounts", "Create an account", OPERATORS, NewAccount, AccountShown, create_account, 201),
-    Endpoint("GET", "/accounts/{id}", "Show an account", EVERYBODY, Nothing, AccountShown, show_account),
     Endpoint(
-        "PATCH", "/accounts/{id}", "Rename, unlimit or discount", OPERATORS, AccountUpdate, AccountShown, update_account
+        "GET",
+        "/accounts",
+        "List the accounts",
+        EVERYBODY,
+        Paging,
+        Page[AccountShown],
+        list_accounts,
+        twin="accounts list",
     ),
-    Endpoint("POST", "/accounts/{id}/grants", "Add units", OPERATORS, Grant, AccountShown, grant, 201),
     Endpoint(
-        "POST", "/accounts/{id}/adjustments", "Correct by units", OPERATORS, Adjustment, AccountShown, adjust, 201
+        "POST",
+        "/accounts",
+        "Create an account",
+        OPERATORS,
+        NewAccount,
+        AccountShown,
+        create_account,
+        201,
+        twin="accounts create",
+    ),
+    Endpoint(
+        "GET", "/accounts/{id}", "Show an account", EVERYBODY, Nothing, AccountShown, show_account, twin="accounts show"
+    ),
+    Endpoint(
+        "PATCH",
+        "/accounts/{id}",
+        "Rename, unlimit or discount",
+        OPERATORS,
+        AccountUpdate,
+        AccountShown,
+        update_account,
+        twin="accounts update",
+    ),
+    Endpoint(
+        "POST", "/accounts/{id}/grants", "Add units", OPERATORS, Grant, AccountShown, grant, 201, twin="accounts grant"
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{id}/adjustments",
+        "Correct by units",
+        OPERATORS,
+        Adjustment,
+        AccountShown,
+        adjust,
+        201,
+        twin="accounts adjust",
     ),
 )

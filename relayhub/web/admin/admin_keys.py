@@ -76,7 +76,35 @@ async def revoke_admin_key(asked: Asked[Nothing]) -> AdminKeyShown:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/admin-keys", "List the admin keys", ADMINS, Paging, Page[AdminKeyShown], list_admin_keys),
-    Endpoint("POST", "/admin-keys", "Create an admin key", ADMINS, NewAdminKey, AdminKeyMade, create_admin_key, 201),
-    Endpoint("DELETE", "/admin-keys/{id}", "Revoke an admin key", ADMINS, Nothing, AdminKeyShown, revoke_admin_key),
+    Endpoint(
+        "GET",
+        "/admin-keys",
+        "List the admin keys",
+        ADMINS,
+        Paging,
+        Page[AdminKeyShown],
+        list_admin_keys,
+        twin="admin-keys list",
+    ),
+    Endpoint(
+        "POST",
+        "/admin-keys",
+        "Create an admin key",
+        ADMINS,
+        NewAdminKey,
+        AdminKeyMade,
+        create_admin_key,
+        201,
+        twin="admin-keys create",
+    ),
+    Endpoint(
+        "DELETE",
+        "/admin-keys/{id}",
+        "Revoke an admin key",
+        ADMINS,
+        Nothing,
+        AdminKeyShown,
+        revoke_admin_key,
+        twin="admin-keys revoke",
+    ),
 )

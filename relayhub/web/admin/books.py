@@ -11,13 +11,17 @@ from relayhub.store.intents import LedgerKind
 from relayhub.store.ledger_report import LedgerFilter, LedgerRow
 from relayhub.web.admin import usage
 from relayhub.web.admin.endpoint import ADMINS, EVERYBODY, READERS, AnyEndpoint, Asked, Endpoint
-from relayhub.web.admin.shapes import MOST, Input, Nothing, Output, Page, moment, page
+from relayhub.web.admin.shapes import MOST, Input, Moment, Nothing, Output, Page, moment, page, seconds
 
 
 class LedgerQuery(Input):
     account_id: str | None = Field(None, max_length=64)
     key_id: str | None = Field(None, max_length=64)
     kind: LedgerKind | None = None
+    call_id: str | None = Field(None, max_length=64)
+    actor: str | None = Field(None, max_length=300, description="Of grants and adjustments.")
+    since: Moment | None = Field(None, description="Inclusive.")
+    until: Moment | None = Field(None, description="Exclusive.")
     after: int | None = Field(None, ge=0, le=2**62, description="The `next` of the page before.")
     limit: int = Field(100, ge=1, le=MOST)
 
@@ -76,7 +80,16 @@ async def list_ledger(asked: Asked[LedgerQuery]) -> Page[LedgerShown]:
     given, within = asked.given, asked.who.within
     if within is not None and given.account_id not in (None, within):
         return Page(items=(), next=None)
-    wanted = LedgerFilter(given.account_id if within is None else within, given.key_id, given.kind, given.after)
+    wanted = LedgerFilter(
+        given.account_id if within is None else within,
+        given.key_id,
+        given.kind,
+        given.after,
+        given.call_id,
+        given.actor,
+        seconds(given.since),
+        seconds(given.until),
+    )
     found = await asked.context.store.ledger_report.rows(wanted, given.limit + 1)
     return page(found, given.limit, _ledger_row, lambda row: row.id)
 
@@ -128,9 +141,45 @@ async def check_audit(asked: Asked[Nothing]) -> Whole:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/ledger", "Ledger rows, newest first", EVERYBODY, LedgerQuery, Page[LedgerShown], list_ledger),
-    Endpoint("GET", "/ledger/check", "Prove that the books are exact", READERS, Nothing, Exact, check_ledger),
+    Endpoint(
+        "GET",
+        "/ledger",
+        "Ledger rows, newest first",
+        EVERYBODY,
+        LedgerQuery,
+        Page[LedgerShown],
+        list_ledger,
+        twin="ledger list",
+    ),
+    Endpoint(
+        "GET",
+        "/ledger/check",
+        "Prove that the books are exact",
+        READERS,
+        Nothing,
+        Exact,
+        check_ledger,
+        twin="ledger check",
+    ),
     *usage.ENDPOINTS,
-    Endpoint("GET", "/audit", "Who changed what, newest first", ADMINS, AuditQuery, Page[AuditShown], list_audit),
-    Endpoint("GET", "/audit/check", "Prove that the audit log is whole", ADMINS, Nothing, Whole, check_audit),
+    Endpoint(
+        "GET",
+        "/audit",
+        "Who changed what, newest first",
+        ADMINS,
+        AuditQuery,
+        Page[AuditShown],
+        list_audit,
+        twin="audit list",
+    ),
+    Endpoint(
+        "GET",
+        "/audit/check",
+        "Prove that the audit log is whole",
+        ADMINS,
+        Nothing,
+        Whole,
+        check_audit,
+        twin="audit check",
+    ),
 )

@@ -15,7 +15,6 @@ from relayhub.store.sessions import Session
 from relayhub.types.errors import ClientError, ErrorKind
 from relayhub.types.role import Role
 from relayhub.web.actor import actor_of
-from relayhub.web.admin.context import ADMIN
 from relayhub.web.client_address import is_trusted_proxy
 from relayhub.web.context import CONTEXT
 
@@ -67,7 +66,7 @@ async def _program(request: web.Request, authorization: str) -> Caller:
     secret = secret.strip()
     found = None
     if scheme.lower() == "bearer" and well_formed(secret, ADMIN_PREFIX):
-        found = await request.app[ADMIN].store.admin_keys.find(hash_secret(secret))
+        found = await request.app[CONTEXT].serving.admin.store.admin_keys.find(hash_secret(secret))
     if found is None:
         raise ClientError(
             ErrorKind.AUTHENTICATION,
@@ -79,7 +78,7 @@ async def _program(request: web.Request, authorization: str) -> Caller:
 
 async def _person(request: web.Request) -> Caller:
     token = request.cookies.get(COOKIE)
-    found = None if token is None else await request.app[ADMIN].sign_in.who(token)
+    found = None if token is None else await request.app[CONTEXT].serving.admin.sign_in.who(token)
     if token is None or found is None:
         raise ClientError(
             ErrorKind.AUTHENTICATION,

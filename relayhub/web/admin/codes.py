@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,6 +14,7 @@ from relayhub.types.errors import ClientError, ErrorKind
 from relayhub.web.admin.context import AdminContext
 from relayhub.web.admin.endpoint import EVERYBODY, OPERATORS, READERS, AnyEndpoint, Asked, Endpoint
 from relayhub.web.admin.shapes import (
+    WHOLE,
     Input,
     Moment,
     Name,
@@ -46,9 +48,13 @@ class BatchShown(Output):
 class NewCodes(Input):
     name: Name
     units: Units = Field(description="What each use adds to an account.")
-    codes: int = Field(ge=1, le=MAX_CODES)
-    prefix: str = Field("REDEEM", max_length=MAX_PREFIX, description="Capital letters and digits.")
-    max_uses: int = Field(1, ge=1, le=1_000_000, description="Of each code, by different accounts.")
+    codes: Annotated[int, Field(ge=1, le=MAX_CODES), WHOLE]
+    prefix: str = Field(
+        "REDEEM", max_length=MAX_PREFIX, pattern="^[A-Z0-9]+$", description="Capital letters and digits."
+    )
+    max_uses: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] = Field(
+        1, description="Of each code, by different accounts."
+    )
     expires_at: Moment | None = None
 
 
@@ -124,15 +130,74 @@ async def redeem_code(asked: Asked[CodeText]) -> Added:
     account_id = asked.signed_in.person.account_id
     if account_id is None:
         raise ClientError(ErrorKind.PERMISSION, "You have no account to add it to.", code="no_account")
+    return await _redeemed(asked, account_id)
+
+
+async def redeem_for_account(asked: Asked[CodeText]) -> Added:
+    """Staff, for whoever cannot do it."""
+    return await _redeemed(asked, (await asked.context.store.accounts.get(asked.path["id"])).id)
+
+
+async def _redeemed(asked: Asked[CodeText], account_id: str) -> Added:
     done = await asked.context.code_desk.redeem(asked.given.code, account_id, key_id=None, by=asked.by)
     return Added(added=asked.context.units(done.added_nano), total=asked.context.units(done.balance.total_nano))
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/code-batches", "List the batches of codes", READERS, Paging, Page[BatchShown], list_batches),
-    Endpoint("POST", "/code-batches", "Make codes", OPERATORS, NewCodes, CodesMade, create_codes, 201),
-    Endpoint("GET", "/code-batches/{id}", "Show a batch", READERS, Nothing, BatchShown, show_batch),
-    Endpoint("GET", "/code-batches/{id}/codes", "List its codes", READERS, Paging, Page[CodeShown], list_codes),
-    Endpoint("DELETE", "/code-batches/{id}", "Make its codes worthless", OPERATORS, Nothing, BatchShown, void_batch),
-    Endpoint("POST", "/redemptions", "Redeem a code for one's account", EVERYBODY, CodeText, Added, redeem_code, 201),
+    Endpoint(
+        "GET",
+        "/code-batches",
+        "List the batches of codes",
+        READERS,
+        Paging,
+        Page[BatchShown],
+        list_batches,
+        twin="codes list",
+    ),
+    Endpoint(
+        "POST", "/code-batches", "Make codes", OPERATORS, NewCodes, CodesMade, create_codes, 201, twin="codes create"
+    ),
+    Endpoint("GET", "/code-batches/{id}", "Show a batch", READERS, Nothing, BatchShown, show_batch, twin="codes show"),
+    Endpoint(
+        "GET",
+        "/code-batches/{id}/codes",
+        "List its codes",
+        READERS,
+        Paging,
+        Page[CodeShown],
+        list_codes,
+        twin="codes show",
+    ),
+    Endpoint(
+        "DELETE",
+        "/code-batches/{id}",
+        "Make its codes worthless",
+        OPERATORS,
+        Nothing,
+        BatchShown,
+        void_batch,
+        twin="codes void",
+    ),
+    Endpoint(
+        "POST",
+        "/redemptions",
+        "Redeem a code for one's account",
+        EVERYBODY,
+        CodeText,
+        Added,
+        redeem_code,
+        201,
+        twin="codes redeem",
+    ),
+    Endpoint(
+        "POST",
+        "/accounts/{id}/redemptions",
+        "Redeem a code for an account",
+        OPERATORS,
+        CodeText,
+        Added,
+        redeem_for_account,
+        201,
+        twin="codes redeem",
+    ),
 )

@@ -1,10 +1,8 @@
-"""What the management handlers need, and how they get at it."""
+"""What the management handlers need."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from aiohttp import web
+from dataclasses import dataclass, replace
 
 from relayhub.accounts.codes import CodeDesk
 from relayhub.accounts.keyring import KeyRing
@@ -32,6 +30,16 @@ class AdminContext:
     catalog: Catalog
     router: Router
 
+    def renewed(self, config: Config, catalog: Catalog, router: Router) -> AdminContext:
+        """For another config, on the same store: who has signed in stays so."""
+        people = config.accounts
+        sign_in = self.sign_in.renewed(
+            SessionTerms(people.session_ttl, people.session_idle),
+            registration_open=people.registration == "open",
+            invites=people.registration == "invite",
+        )
+        return replace(self, config=config, sign_in=sign_in, catalog=catalog, router=router)
+
     def nano(self, units: int, param: str) -> int:
         """Raises ``ClientError`` if it is more than the ledger can hold."""
         nano = units * self.nano_per_unit
@@ -46,9 +54,6 @@ class AdminContext:
     def spent_units(self, nano: int) -> int:
         """Rounded up."""
         return units_rounded_up(nano, self.nano_per_unit)
-
-
-ADMIN = web.AppKey("relayhub_admin", AdminContext)
 
 
 def admin_context(

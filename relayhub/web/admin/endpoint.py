@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from relayhub.jobs.engine import JobEngine
 from relayhub.store.audit import Actor
 from relayhub.types.errors import ClientError, ErrorKind, invalid_request
 from relayhub.types.role import STAFF, Role
@@ -26,7 +27,7 @@ from relayhub.web.admin.caller import (
     check_same_origin,
     is_https,
 )
-from relayhub.web.admin.context import ADMIN, AdminContext
+from relayhub.web.admin.context import AdminContext
 from relayhub.web.admin.shapes import Input
 from relayhub.web.body import read_body
 from relayhub.web.context import CONTEXT, REQUEST_ID
@@ -53,6 +54,7 @@ class Asked(Generic[In]):
     """A request that may be served. ``cookie``: set by the handler: a session's token, or ``""`` to forget it."""
 
     context: AdminContext
+    jobs: JobEngine
     caller: Caller | None
     by: Actor
     given: In
@@ -80,9 +82,10 @@ class Asked(Generic[In]):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[In, Out]):
-    """``path``: below ``/api/admin``. ``takes``: the query of a GET, the body of anything else. ``session``: for people
-    only, not for admin keys. ``csv``: the answer as CSV, for whoever asks with ``format=csv``; the ``next`` of a page is in
-    the header ``x-next`` then."""
+    """``path``: below ``/api/admin``. ``takes``: the query of a GET, the body of anything else. ``csv``: the answer as CSV,
+    for whoever asks with ``format=csv``; the ``next`` of a page is in the header ``x-next`` then. ``fails``: statuses that
+    no other operation has, with what they mean. ``twin``: the command that does the same beside the server, without
+    ``relayhub``; ``None`` for what only a browser does: whoever sits at the command line is signed in already."""
 
     method: str
     path: str
@@ -93,6 +96,8 @@ class Endpoint(Generic[In, Out]):
     handler: Callable[[Asked[In]], Awaitable[Out]]
     status: int = 200
     csv: Callable[[Out], str] | None = None
+    fails: Mapping[str, str] = field(default_factory=dict)
+    twin: str | None = field(kw_only=True)
 
     @property
     def group(self) -> str:
@@ -114,7 +119,8 @@ def handler_of(endpoint: AnyEndpoint) -> Handler:
         given = await _given(request, endpoint.takes)
         by = actor_of(request, "anonymous") if caller is None else caller.by
         agent = request.headers.get("user-agent")
-        asked = Asked(request.app[ADMIN], caller, by, given, dict(request.match_info), agent)
+        jobs = request.app[CONTEXT].media.engine
+        asked = Asked(request.app[CONTEXT].serving.admin, jobs, caller, by, given, dict(request.match_info), agent)
         answer = await endpoint.handler(asked)
         if endpoint.csv is not None and request.query.get("format") == "csv":
             response = csv_response(request, endpoint.csv(answer), getattr(answer, "next", None))

@@ -4,92 +4,32 @@ second."""
 from __future__ import annotations
 
 import contextlib
-from datetime import datetime
-from typing import Annotated
+from functools import partial
 
-from pydantic import Field
-
-from relayhub.accounts.issuing import issue_key
+from relayhub.accounts.issuing import issue_key, rotate_key
+from relayhub.jobs.webhooks import secret_of
 from relayhub.store.keys import Key, KeyTerms
 from relayhub.types.errors import ClientError, ErrorKind, HubError
+from relayhub.types.key_limits import NO_LIMITS, KeyLimits
 from relayhub.types.role import Role
 from relayhub.web.admin.context import AdminContext
-from relayhub.web.admin.endpoint import EVERYBODY, OPERATORS, AnyEndpoint, Asked, Endpoint
-from relayhub.web.admin.shapes import (
-    Input,
-    Moment,
-    Name,
-    Nothing,
-    Output,
-    Page,
-    Paging,
-    Units,
-    moment,
-    moment_or_none,
-    page,
-    seconds,
+from relayhub.web.admin.endpoint import EVERYBODY, OPERATORS, AnyEndpoint, Asked, Endpoint, In
+from relayhub.web.admin.key_limits import LimitsGiven, limits_over
+from relayhub.web.admin.key_shapes import (
+    KeyMade,
+    KeySeen,
+    KeyShown,
+    KeysQuery,
+    KeyUpdate,
+    NewKey,
+    Rotation,
+    WebhookSecret,
+    key_shown,
 )
+from relayhub.web.admin.key_use import key_use
+from relayhub.web.admin.shapes import Nothing, Page, page, seconds
 
 CHANGERS = OPERATORS | {Role.USER}
-
-Models = Annotated[
-    tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(min_length=1, max_length=1000)
-]
-
-
-class KeyShown(Output):
-    """In units. ``quota`` ``null``: bounded by the account alone; ``models`` ``null``: all."""
-
-    id: str
-    name: str
-    hint: str
-    account_id: str
-    account: str
-    quota: int | None
-    used: int
-    models: tuple[str, ...] | None
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class NewKey(Input):
-    name: Name
-    account_id: str | None = Field(
-        None, max_length=64, description="Default: the user's own, for staff the default account."
-    )
-    quota: Units | None = Field(None, description="What it may spend in all; default: what its account has.")
-    models: Models | None = Field(None, description="A name may end in *. Default: all.")
-    expires_at: Moment | None = None
-
-
-class KeyMade(KeyShown):
-    secret: str = Field(description="Shown this once.")
-
-
-class KeyUpdate(Input):
-    """What is left out stays as it is; ``null`` lifts a limit."""
-
-    name: Name | None = None
-    quota: Units | None = None
-    models: Models | None = None
-    expires_at: Moment | None = None
-
-
-def shown(context: AdminContext, key: Key) -> KeyShown:
-    return KeyShown(
-        id=key.id,
-        name=key.name,
-        hint=key.hint,
-        account_id=key.account_id,
-        account=key.account_name,
-        quota=None if key.limit_nano is None else context.units(key.limit_nano),
-        used=context.spent_units(key.used_nano + key.held_nano),
-        models=None if key.models is None else tuple(sorted(key.models)),
-        created_at=moment(key.created_at),
-        expires_at=moment_or_none(key.expires_at),
-        revoked_at=moment_or_none(key.revoked_at),
-    )
 
 
 async def _act_at_once(context: AdminContext) -> None:
@@ -98,14 +38,20 @@ async def _act_at_once(context: AdminContext) -> None:
         await context.keyring.refresh()
 
 
-async def list_keys(asked: Asked[Paging]) -> Page[KeyShown]:
-    given = asked.given
-    found = await asked.context.store.keys.page(given.after, given.limit + 1, asked.who.within)
-    return page(found, given.limit, lambda key: shown(asked.context, key), lambda key: key.id)
+async def list_keys(asked: Asked[KeysQuery]) -> Page[KeyShown]:
+    """A user who asks for another account's keys gets none: to them there is no other account."""
+    given, within = asked.given, asked.who.within
+    if within is not None and given.account_id not in (None, within):
+        return Page(items=(), next=None)
+    account_id = given.account_id if within is None else within
+    found = await asked.context.store.keys.page(given.after, given.limit + 1, account_id)
+    return page(found, given.limit, lambda key: key_shown(asked.context, key), lambda key: key.id)
 
 
 async def create_key(asked: Asked[NewKey]) -> KeyMade:
     given, context = asked.given, asked.context
+    _check_unlimited(asked, wanted=given.unlimited)
+    _check_policy(asked, given.limits)
     made = await issue_key(
         context.store.keys,
         given.name,
@@ -113,10 +59,32 @@ async def create_key(asked: Asked[NewKey]) -> KeyMade:
         limit_nano=None if given.quota is None else context.nano(given.quota, "quota"),
         models=None if given.models is None else frozenset(given.models),
         expires_at=seconds(given.expires_at),
+        unlimited=given.unlimited,
+        limits=NO_LIMITS if given.limits is None else limits_over(context, NO_LIMITS, given.limits),
+        tags=given.tags,
         by=asked.by,
     )
     await _act_at_once(context)
-    return KeyMade(secret=made.secret, **dict(shown(context, made.key)))
+    return KeyMade(secret=made.secret, **dict(key_shown(context, made.key)))
+
+
+def _check_unlimited(asked: Asked[In], *, wanted: bool | None) -> None:
+    """Raises ``ClientError`` PERMISSION for a user: an unlimited key's account is given money."""
+    if wanted and asked.who.within is not None:
+        raise ClientError(
+            ErrorKind.PERMISSION, "Only staff can make a key unlimited.", code="role_not_sufficient", param="unlimited"
+        )
+
+
+def _check_policy(asked: Asked[In], limits: LimitsGiven | None) -> None:
+    """Raises ``ClientError`` PERMISSION for a user: what is forgiven, the hub pays."""
+    if limits is not None and "on_disconnect" in limits.model_fields_set and asked.who.within is not None:
+        raise ClientError(
+            ErrorKind.PERMISSION,
+            "Only staff can say what becomes of calls whose client leaves.",
+            code="role_not_sufficient",
+            param="limits.on_disconnect",
+        )
 
 
 async def _account(asked: Asked[NewKey]) -> str:
@@ -130,39 +98,120 @@ async def _account(asked: Asked[NewKey]) -> str:
     return (await accounts.default() if wanted is None else await accounts.get(wanted)).id
 
 
-async def show_key(asked: Asked[Nothing]) -> KeyShown:
-    key = await asked.context.store.keys.get(asked.path["id"], asked.who.within)
-    return shown(asked.context, key)
+async def show_key(asked: Asked[Nothing]) -> KeySeen:
+    """With what it has used of its limits in the windows that run now."""
+    context = asked.context
+    key = await context.store.keys.get(asked.path["id"], asked.who.within)
+    return KeySeen(use=await key_use(context, key.id), **dict(key_shown(context, key)))
 
 
 async def update_key(asked: Asked[KeyUpdate]) -> KeyShown:
-    given, context, within = asked.given, asked.context, asked.who.within
+    context, within = asked.context, asked.who.within
+    _check_unlimited(asked, wanted=asked.given.unlimited)
+    _check_policy(asked, asked.given.limits)
     key = await context.store.keys.get(asked.path["id"], within)
+    changed = await context.store.keys.update(key.id, partial(_terms, asked), asked.by, within)
+    await _act_at_once(context)
+    return key_shown(context, changed)
+
+
+def _terms(asked: Asked[KeyUpdate], key: Key) -> KeyTerms:
+    context, given = asked.context, asked.given
     said = given.model_fields_set
-    terms = KeyTerms(
+    return KeyTerms(
         name=given.name or key.name,
-        limit_nano=key.limit_nano
-        if "quota" not in said
-        else (None if given.quota is None else context.nano(given.quota, "quota")),
+        limit_nano=_limit_nano(context, given, key),
         models=key.models if "models" not in said else (None if given.models is None else frozenset(given.models)),
         expires_at=key.expires_at if "expires_at" not in said else seconds(given.expires_at),
+        unlimited=given.unlimited,
+        limits=None if "limits" not in said else _limits(asked, key),
+        tags=None if "tags" not in said else given.tags or (),
     )
-    changed = await context.store.keys.update(key.id, terms, asked.by, within)
+
+
+def _limit_nano(context: AdminContext, given: KeyUpdate, key: Key) -> int | None:
+    """Making a key unlimited lifts its quota, unless both are said, which the store refuses."""
+    if "quota" in given.model_fields_set:
+        return None if given.quota is None else context.nano(given.quota, "quota")
+    return None if given.unlimited else key.limit_nano
+
+
+def _limits(asked: Asked[KeyUpdate], key: Key) -> KeyLimits:
+    if asked.given.limits is not None:
+        return limits_over(asked.context, key.limits, asked.given.limits)
+    return NO_LIMITS if asked.who.within is None else KeyLimits(on_disconnect=key.limits.on_disconnect)
+
+
+async def rotate(asked: Asked[Rotation]) -> KeyMade:
+    context, within = asked.context, asked.who.within
+    key = await context.store.keys.get(asked.path["id"], within)
+    until = context.clock.now() + asked.given.overlap_s
+    made = await rotate_key(context.store.keys, key.id, until, by=asked.by, within=within)
     await _act_at_once(context)
-    return shown(context, changed)
+    return KeyMade(secret=made.secret, **dict(key_shown(context, made.key)))
+
+
+async def disable_key(asked: Asked[Nothing]) -> KeyShown:
+    return await _switched(asked, on=False)
+
+
+async def enable_key(asked: Asked[Nothing]) -> KeyShown:
+    return await _switched(asked, on=True)
+
+
+async def _switched(asked: Asked[Nothing], *, on: bool) -> KeyShown:
+    keys, within = asked.context.store.keys, asked.who.within
+    key = await keys.get(asked.path["id"], within)
+    changed = await (keys.enable if on else keys.disable)(key.id, asked.by, within)
+    await _act_at_once(asked.context)
+    return key_shown(asked.context, changed)
+
+
+async def show_webhook_secret(asked: Asked[Nothing]) -> WebhookSecret:
+    """It is derived, not kept, and can be read again by whoever may change the key."""
+    store = asked.context.store
+    key = await store.keys.get(asked.path["id"], asked.who.within)
+    return WebhookSecret(secret=secret_of(store.vault, key.id))
 
 
 async def revoke_key(asked: Asked[Nothing]) -> KeyShown:
     key = await asked.context.store.keys.get(asked.path["id"], asked.who.within)
     revoked = await asked.context.store.keys.revoke(key.id, asked.by, asked.who.within)
     await _act_at_once(asked.context)
-    return shown(asked.context, revoked)
+    return key_shown(asked.context, revoked)
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/keys", "List the keys", EVERYBODY, Paging, Page[KeyShown], list_keys),
-    Endpoint("POST", "/keys", "Create a key", CHANGERS, NewKey, KeyMade, create_key, 201),
-    Endpoint("GET", "/keys/{id}", "Show a key", EVERYBODY, Nothing, KeyShown, show_key),
-    Endpoint("PATCH", "/keys/{id}", "Change a key", CHANGERS, KeyUpdate, KeyShown, update_key),
-    Endpoint("DELETE", "/keys/{id}", "Revoke a key", CHANGERS, Nothing, KeyShown, revoke_key),
+    Endpoint("GET", "/keys", "List the keys", EVERYBODY, KeysQuery, Page[KeyShown], list_keys, twin="keys list"),
+    Endpoint("POST", "/keys", "Create a key", CHANGERS, NewKey, KeyMade, create_key, 201, twin="keys create"),
+    Endpoint("GET", "/keys/{id}", "Show a key", EVERYBODY, Nothing, KeySeen, show_key, twin="keys show"),
+    Endpoint("PATCH", "/keys/{id}", "Change a key", CHANGERS, KeyUpdate, KeyShown, update_key, twin="keys update"),
+    Endpoint("DELETE", "/keys/{id}", "Revoke a key", CHANGERS, Nothing, KeyShown, revoke_key, twin="keys revoke"),
+    Endpoint(
+        "POST",
+        "/keys/{id}/rotation",
+        "Give it a new secret",
+        CHANGERS,
+        Rotation,
+        KeyMade,
+        rotate,
+        201,
+        twin="keys rotate",
+    ),
+    Endpoint(
+        "POST", "/keys/{id}/disable", "Refuse a key", CHANGERS, Nothing, KeyShown, disable_key, twin="keys disable"
+    ),
+    Endpoint(
+        "POST", "/keys/{id}/enable", "Let it in again", CHANGERS, Nothing, KeyShown, enable_key, twin="keys enable"
+    ),
+    Endpoint(
+        "GET",
+        "/keys/{id}/webhook-secret",
+        "Show what messages about its jobs are signed with",
+        CHANGERS,
+        Nothing,
+        WebhookSecret,
+        show_webhook_secret,
+        twin="jobs webhook-secret",
+    ),
 )

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
-from relayhub.accounts.passwords import MAX_CHARS
 from relayhub.store.invites import Invite
 from relayhub.store.people import Person, PersonChanges
 from relayhub.types.role import Role
 from relayhub.web.admin.endpoint import ADMINS, AnyEndpoint, Asked, Endpoint
-from relayhub.web.admin.session import Ended
-from relayhub.web.admin.shapes import Input, Nothing, Output, Page, Paging, moment, moment_or_none, page
+from relayhub.web.admin.session import Ended, SessionShown, session_shown
+from relayhub.web.admin.shapes import (
+    WHOLE,
+    Input,
+    NewSecret,
+    Nothing,
+    Output,
+    Page,
+    Paging,
+    PersonName,
+    moment,
+    moment_or_none,
+    page,
+)
 
 MAX_INVITE_S = 90 * 86400
 
@@ -28,8 +40,8 @@ class PersonShown(Output):
 
 
 class NewPerson(Input):
-    name: str = Field(max_length=100)
-    password: str = Field(max_length=MAX_CHARS, json_schema_extra={"format": "password"})
+    name: PersonName
+    password: NewSecret
     role: Role
     account_id: str | None = Field(
         None, max_length=64, description="Default: a user gets an account of the same name, staff none."
@@ -45,13 +57,13 @@ class PersonUpdate(Input):
 
 
 class PasswordReset(Input):
-    password: str = Field(max_length=MAX_CHARS, json_schema_extra={"format": "password"})
+    password: NewSecret
 
 
 class NewInvite(Input):
     role: Role = Role.USER
     account_id: str | None = Field(None, max_length=64, description="Default: a user gets an account of their own.")
-    ttl_s: int = Field(7 * 86400, gt=0, le=MAX_INVITE_S)
+    ttl_s: Annotated[int, Field(gt=0, le=MAX_INVITE_S), WHOLE] = 7 * 86400
 
 
 class InviteShown(Output):
@@ -118,6 +130,14 @@ async def reset_password(asked: Asked[PasswordReset]) -> PersonShown:
     return shown(await asked.context.sign_in.reset_password(asked.path["id"], asked.given.password, asked.by))
 
 
+async def list_sessions_of(asked: Asked[Nothing]) -> Page[SessionShown]:
+    store, idle_s = asked.context.store, asked.context.config.accounts.session_idle
+    person, own = await store.people.get(asked.path["id"]), asked.who.signed_in
+    current = "" if own is None else own.session.id
+    found = await store.sessions.of(person.id, idle_s)
+    return Page(items=tuple(session_shown(session, current) for session in found), next=None)
+
+
 async def end_sessions(asked: Asked[Nothing]) -> Ended:
     person = await asked.context.store.people.get(asked.path["id"])
     return Ended(ended=await asked.context.store.sessions.end_all(person.id, asked.by))
@@ -140,15 +160,65 @@ async def revoke_invite(asked: Asked[Nothing]) -> InviteShown:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/people", "List the people", ADMINS, Paging, Page[PersonShown], list_people),
-    Endpoint("POST", "/people", "Create a person", ADMINS, NewPerson, PersonShown, create_person, 201),
-    Endpoint("GET", "/people/{id}", "Show a person", ADMINS, Nothing, PersonShown, show_person),
     Endpoint(
-        "PATCH", "/people/{id}", "Change role or account, disable", ADMINS, PersonUpdate, PersonShown, update_person
+        "GET",
+        "/people/{id}/sessions",
+        "Where a person is signed in",
+        ADMINS,
+        Nothing,
+        Page[SessionShown],
+        list_sessions_of,
+        twin="people sessions",
     ),
-    Endpoint("POST", "/people/{id}/password", "Set a password", ADMINS, PasswordReset, PersonShown, reset_password),
-    Endpoint("DELETE", "/people/{id}/sessions", "Sign a person out everywhere", ADMINS, Nothing, Ended, end_sessions),
-    Endpoint("GET", "/invites", "List the invites", ADMINS, Paging, Page[InviteShown], list_invites),
-    Endpoint("POST", "/invites", "Invite somebody", ADMINS, NewInvite, InviteMade, create_invite, 201),
-    Endpoint("DELETE", "/invites/{id}", "Revoke an invite", ADMINS, Nothing, InviteShown, revoke_invite),
+    Endpoint("GET", "/people", "List the people", ADMINS, Paging, Page[PersonShown], list_people, twin="people list"),
+    Endpoint(
+        "POST", "/people", "Create a person", ADMINS, NewPerson, PersonShown, create_person, 201, twin="people create"
+    ),
+    Endpoint("GET", "/people/{id}", "Show a person", ADMINS, Nothing, PersonShown, show_person, twin="people show"),
+    Endpoint(
+        "PATCH",
+        "/people/{id}",
+        "Change role or account, disable",
+        ADMINS,
+        PersonUpdate,
+        PersonShown,
+        update_person,
+        twin="people update",
+    ),
+    Endpoint(
+        "POST",
+        "/people/{id}/password",
+        "Set a password",
+        ADMINS,
+        PasswordReset,
+        PersonShown,
+        reset_password,
+        twin="people password",
+    ),
+    Endpoint(
+        "DELETE",
+        "/people/{id}/sessions",
+        "Sign a person out everywhere",
+        ADMINS,
+        Nothing,
+        Ended,
+        end_sessions,
+        twin="people sign-out",
+    ),
+    Endpoint(
+        "GET", "/invites", "List the invites", ADMINS, Paging, Page[InviteShown], list_invites, twin="invites list"
+    ),
+    Endpoint(
+        "POST", "/invites", "Invite somebody", ADMINS, NewInvite, InviteMade, create_invite, 201, twin="invites create"
+    ),
+    Endpoint(
+        "DELETE",
+        "/invites/{id}",
+        "Revoke an invite",
+        ADMINS,
+        Nothing,
+        InviteShown,
+        revoke_invite,
+        twin="invites revoke",
+    ),
 )

@@ -70,6 +70,13 @@ async def explain_route(asked: Asked[WhichCall]) -> CallExplained:
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
     Endpoint(
-        "GET", "/routes/explain", "Explain where a call would go", READERS, WhichCall, CallExplained, explain_route
+        "GET",
+        "/routes/explain",
+        "Explain where a call would go",
+        READERS,
+        WhichCall,
+        CallExplained,
+        explain_route,
+        twin="explain",
     ),
 )

@@ -14,7 +14,7 @@ from relayhub.store.sessions import Session
 from relayhub.types.role import Role
 from relayhub.web.admin.caller import Caller
 from relayhub.web.admin.endpoint import EVERYBODY, NOBODY, AnyEndpoint, Asked, Endpoint, In
-from relayhub.web.admin.shapes import Done, Input, Nothing, Output, Page, moment
+from relayhub.web.admin.shapes import Done, Input, NewSecret, Nothing, Output, Page, PersonName, moment
 
 
 class Status(Output):
@@ -29,17 +29,22 @@ class Credentials(Input):
     password: str = Field(max_length=MAX_CHARS, json_schema_extra={"format": "password"})
 
 
-class Setup(Credentials):
+class NewLogin(Input):
+    name: PersonName
+    password: NewSecret
+
+
+class Setup(NewLogin):
     token: str = Field(max_length=100, description="As the server printed it.")
 
 
-class Registration(Credentials):
+class Registration(NewLogin):
     invite: str | None = Field(None, max_length=100)
 
 
 class NewPassword(Input):
     current: str = Field(max_length=MAX_CHARS, json_schema_extra={"format": "password"})
-    password: str = Field(max_length=MAX_CHARS, json_schema_extra={"format": "password"})
+    password: NewSecret
 
 
 class Who(Output):
@@ -76,7 +81,8 @@ def _began(asked: Asked[In], done: SignedIn) -> Who:
     return _who(done.person, done.csrf)
 
 
-def _session(session: Session, current: str) -> SessionShown:
+def session_shown(session: Session, current: str) -> SessionShown:
+    """``current``: the id of the session that asks, if it may be one of them."""
     return SessionShown(
         id=session.id,
         current=session.id == current,
@@ -131,7 +137,7 @@ async def sign_out(asked: Asked[Nothing]) -> Done:
 async def list_sessions(asked: Asked[Nothing]) -> Page[SessionShown]:
     own = asked.signed_in
     found = await asked.context.store.sessions.of(own.person.id, asked.context.config.accounts.session_idle)
-    return Page(items=tuple(_session(session, own.session.id) for session in found), next=None)
+    return Page(items=tuple(session_shown(session, own.session.id) for session in found), next=None)
 
 
 async def end_session(asked: Asked[Nothing]) -> Done:
@@ -153,14 +159,70 @@ async def change_password(asked: Asked[NewPassword]) -> Done:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/status", "Whether one can register or set up", NOBODY, Nothing, Status, show_status),
-    Endpoint("POST", "/setup", "Make the first admin, with the printed token", NOBODY, Setup, Who, set_up, 201),
-    Endpoint("POST", "/registration", "Register, as the config allows", NOBODY, Registration, Who, register, 201),
-    Endpoint("POST", "/session", "Sign in", NOBODY, Credentials, Who, sign_in, 201),
-    Endpoint("GET", "/session", "Who is asking", EVERYBODY, Nothing, Who, show_session),
-    Endpoint("DELETE", "/session", "Sign out", EVERYBODY, Nothing, Done, sign_out),
-    Endpoint("GET", "/sessions", "Where one is signed in", EVERYBODY, Nothing, Page[SessionShown], list_sessions),
-    Endpoint("DELETE", "/sessions", "Sign out everywhere", EVERYBODY, Nothing, Ended, sign_out_everywhere),
-    Endpoint("DELETE", "/sessions/{id}", "End one of one's sessions", EVERYBODY, Nothing, Done, end_session),
-    Endpoint("POST", "/password", "Change one's password", EVERYBODY, NewPassword, Done, change_password),
+    Endpoint("GET", "/status", "Whether one can register or set up", NOBODY, Nothing, Status, show_status, twin=None),
+    Endpoint(
+        "POST",
+        "/setup",
+        "Make the first admin, with the printed token",
+        NOBODY,
+        Setup,
+        Who,
+        set_up,
+        201,
+        twin="people create",
+    ),
+    Endpoint(
+        "POST",
+        "/registration",
+        "Register, as the config allows",
+        NOBODY,
+        Registration,
+        Who,
+        register,
+        201,
+        twin="people create",
+    ),
+    Endpoint("POST", "/session", "Sign in", NOBODY, Credentials, Who, sign_in, 201, twin=None),
+    Endpoint("GET", "/session", "Who is asking", EVERYBODY, Nothing, Who, show_session, twin=None),
+    Endpoint("DELETE", "/session", "Sign out", EVERYBODY, Nothing, Done, sign_out, twin="people sign-out"),
+    Endpoint(
+        "GET",
+        "/sessions",
+        "Where one is signed in",
+        EVERYBODY,
+        Nothing,
+        Page[SessionShown],
+        list_sessions,
+        twin="people sessions",
+    ),
+    Endpoint(
+        "DELETE",
+        "/sessions",
+        "Sign out everywhere",
+        EVERYBODY,
+        Nothing,
+        Ended,
+        sign_out_everywhere,
+        twin="people sign-out",
+    ),
+    Endpoint(
+        "DELETE",
+        "/sessions/{id}",
+        "End one of one's sessions",
+        EVERYBODY,
+        Nothing,
+        Done,
+        end_session,
+        twin="people sign-out",
+    ),
+    Endpoint(
+        "POST",
+        "/password",
+        "Change one's password",
+        EVERYBODY,
+        NewPassword,
+        Done,
+        change_password,
+        twin="people password",
+    ),
 )

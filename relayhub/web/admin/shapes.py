@@ -6,14 +6,28 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+from relayhub.accounts.passwords import MAX_CHARS, MIN_CHARS
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
 MAX_UNITS = 10**15
+MAX_EXACT = 2.0**53
 MOST = 1000
 """Items of one page."""
+
+
+def _whole(value: object) -> object:
+    """To JSON, ``5.0`` is a whole number; to Python it is none."""
+    if isinstance(value, float) and abs(value) <= MAX_EXACT and value.is_integer():
+        return int(value)
+    return value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Behind the bounds of an integer, or the document would not tell them."""
 
 
 class Input(BaseModel):
@@ -46,8 +60,16 @@ class Done(Output):
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 Reason: TypeAlias = Annotated[str, Field(min_length=1, max_length=500)]
-Units: TypeAlias = Annotated[int, Field(gt=0, le=MAX_UNITS)]
-SignedUnits: TypeAlias = Annotated[int, Field(ge=-MAX_UNITS, le=MAX_UNITS)]
+Units: TypeAlias = Annotated[int, Field(gt=0, le=MAX_UNITS), WHOLE]
+SignedUnits: TypeAlias = Annotated[int, Field(ge=-MAX_UNITS, le=MAX_UNITS), WHOLE]
+PersonName: TypeAlias = Annotated[
+    str, Field(max_length=100, json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9._@+-]{1,63}$"})
+]
+"""Of somebody new: :func:`relayhub.accounts.sign_in.checked_name` decides, and says why not."""
+NewSecret: TypeAlias = Annotated[
+    str, Field(max_length=MAX_CHARS, json_schema_extra={"format": "password", "minLength": MIN_CHARS})
+]
+"""A password that is set, which has to be good enough."""
 Moment: TypeAlias = AwareDatetime
 """ISO 8601 with a time zone."""
 

@@ -70,6 +70,7 @@ class UsageRow(Output):
     user_identifier: str | None
     first_byte_ms: int | None
     duration_ms: int
+    on_disconnect: str | None = Field(description="What was done when the client left; `null`: it did not.")
 
 
 class UsageSums(Output):
@@ -175,8 +176,26 @@ def _totals_csv(found: UsageTotals) -> str:
 
 
 ENDPOINTS: tuple[AnyEndpoint, ...] = (
-    Endpoint("GET", "/usage", "Calls, newest first", EVERYBODY, UsageQuery, Page[UsageRow], list_usage, csv=_rows_csv),
     Endpoint(
-        "GET", "/usage/totals", "Calls added up", EVERYBODY, TotalsQuery, UsageTotals, total_usage, csv=_totals_csv
+        "GET",
+        "/usage",
+        "Calls, newest first",
+        EVERYBODY,
+        UsageQuery,
+        Page[UsageRow],
+        list_usage,
+        csv=_rows_csv,
+        twin="usage",
+    ),
+    Endpoint(
+        "GET",
+        "/usage/totals",
+        "Calls added up",
+        EVERYBODY,
+        TotalsQuery,
+        UsageTotals,
+        total_usage,
+        csv=_totals_csv,
+        twin="usage",
     ),
 )

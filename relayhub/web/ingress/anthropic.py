@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from relayhub.dialects.anthropic_messages.count import count_envelope, encode_count
@@ -47,5 +49,10 @@ async def count_tokens(request: web.Request) -> web.Response:
 
 
 def _own_headers(request: web.Request) -> dict[str, str]:
-    names = {name.lower() for name in request.headers if name.lower().startswith(HEADER_PREFIX)} - {BROWSER_HEADER}
-    return {name: ",".join(request.headers.getall(name)) for name in sorted(names)}
+    return own_headers({name.lower(): ",".join(request.headers.getall(name)) for name in request.headers})
+
+
+def own_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the dialect, by name. ``headers``: names lower case, of several with one name all values."""
+    names = sorted(name for name in headers if name.startswith(HEADER_PREFIX) and name != BROWSER_HEADER)
+    return {name: headers[name] for name in names}

@@ -14,9 +14,10 @@ from relayhub.store.named_calls import CallName
 from relayhub.types.call import Dialect, Operation, Principal
 from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError
 from relayhub.types.http import Body
+from relayhub.web.answer_stream import DROPPED
 from relayhub.web.body import read_body
 from relayhub.web.client_address import client_address
-from relayhub.web.client_stream import DROPPED, ClientStream
+from relayhub.web.client_stream import ClientStream
 from relayhub.web.context import CONTEXT, REQUEST_ID, WebContext
 from relayhub.web.credentials import credential_of, missing_credential
 from relayhub.web.once import digest_of, once_of
@@ -36,7 +37,7 @@ class Asked:
     that is not bytes, where the client gave the request a name."""
 
     operation: Operation
-    dialect: Dialect
+    dialect: str
     body: Body
     envelope: Envelope
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -51,11 +52,16 @@ def authenticate(request: web.Request) -> Principal:
     if credential is None:
         raise missing_credential()
     principal = context.keyring.authenticate(credential, context.clock.now())
+    check_address(request, principal)
+    return principal
+
+
+def check_address(request: web.Request, principal: Principal) -> None:
+    """Raises ``ClientError`` where the key is not for this client's address."""
     if principal.networks is not None:
-        address = client_address(request, context.trusted_proxies)
+        address = client_address(request, request.app[CONTEXT].trusted_proxies)
         if not principal.may_call_from(address):
             raise _wrong_address(address)
-    return principal
 
 
 def _wrong_address(address: str) -> ClientError:
@@ -137,7 +143,7 @@ def _name_of(request: web.Request, principal: Principal, asked: Asked) -> CallNa
     return CallName(principal.key_id, once, digest)
 
 
-def _replayed(request: web.Request, dialect: Dialect, replay: Replay) -> web.Response:
+def _replayed(request: web.Request, dialect: str, replay: Replay) -> web.Response:
     answer = replay.answer
     headers = {**response_headers(request, dialect), "content-type": answer.content_type, REPLAYED: replay.call_id}
     if answer.dropped:
@@ -158,7 +164,7 @@ async def _deliver(context: WebContext, call: Call, name: CallName | None, clien
         await client.end(context.error_event(error, call))
 
 
-def response_headers(request: web.Request, dialect: Dialect) -> dict[str, str]:
+def response_headers(request: web.Request, dialect: str) -> dict[str, str]:
     """The request's id, under the name that the dialect's SDK reads, too."""
     request_id = request[REQUEST_ID]
     headers = {"x-request-id": request_id}
@@ -167,7 +173,7 @@ def response_headers(request: web.Request, dialect: Dialect) -> dict[str, str]:
     return headers
 
 
-def json_response(request: web.Request, body: bytes, dialect: Dialect = Dialect.OPENAI_CHAT) -> web.Response:
+def json_response(request: web.Request, body: bytes, dialect: str = Dialect.OPENAI_CHAT) -> web.Response:
     return web.Response(body=body, headers={**response_headers(request, dialect), "content-type": "application/json"})
 
 

@@ -31,6 +31,7 @@ from relayhub.web.context import CONTEXT, REQUEST_ID, WebContext
 from relayhub.web.ingress.serving import (
     CLIENT_LEFT_STATUS,
     authenticate,
+    check_address,
     read,
     refuse_while_draining,
     response_headers,
@@ -107,6 +108,7 @@ async def follow(request: web.Request) -> web.StreamResponse:
     ticket = await _ticket(request)
     await context.keyring.refresh()
     principal = context.keyring.holder(ticket.key_id, context.clock.now())
+    check_address(request, principal)
     _check_origin(request, ticket)
     after = _last_event_id(request)
     if ticket.state is TicketState.WAITING:

@@ -25,7 +25,7 @@ PATH = "/api/user"
 MAX_BODY = 16 << 10
 
 
-class _Redemption(BaseModel):
+class Redemption(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     code: str = Field(min_length=1, max_length=1000)
@@ -59,7 +59,7 @@ class UserHandlers:
         principal = authenticate(request)
         body = await read_body(request, MAX_BODY, request.app[CONTEXT].server.body_timeout_s)
         try:
-            given = _Redemption.model_validate_json(body)
+            given = Redemption.model_validate_json(body)
         except ValidationError:
             raise invalid_request('Send JSON with the code alone: {"code": "REDEEM-…"}.', param="code") from None
         by = actor_of(request, f"key:{principal.key_name}")

@@ -64,11 +64,11 @@ class _Query(BaseModel):
     format: Literal["json", "csv"] = "json"
 
 
-class _TotalsQuery(_Query):
+class OwnTotalsQuery(_Query):
     by: Literal["model", "provider", "operation", "outcome", "key", "tag", "user", "day"] = "model"
 
 
-class _CallsQuery(_Query):
+class OwnCallsQuery(_Query):
     after: str | None = Field(None, max_length=100)
 
 
@@ -77,7 +77,7 @@ Q = TypeVar("Q", bound=_Query)
 
 async def totals(request: web.Request, nano_per_unit: int) -> web.Response:
     """``GET /api/user/usage``."""
-    given, wanted = await _asked(request, _TotalsQuery)
+    given, wanted = await _asked(request, OwnTotalsQuery)
     found = await request.app[CONTEXT].store.usage.totals(wanted, given.by, given.limit)
     items: list[Json] = [{"group": group.name, **_sums(group.sum, nano_per_unit)} for group in found.groups]
     total = _sums(found.total, nano_per_unit)
@@ -91,7 +91,7 @@ async def totals(request: web.Request, nano_per_unit: int) -> web.Response:
 
 async def calls(request: web.Request, nano_per_unit: int) -> web.Response:
     """``GET /api/user/usage/calls``: newest first, in pages."""
-    given, wanted = await _asked(request, _CallsQuery)
+    given, wanted = await _asked(request, OwnCallsQuery)
     found = await request.app[CONTEXT].store.usage.rows(wanted, given.limit + 1, given.after)
     shown = found[: given.limit]
     following = cursor_of(shown[-1]) if len(found) > given.limit else None

@@ -1,0 +1,152 @@
+"""The client's end of a call that came by the short way: the answer is written straight to the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from relayhub.dialects.codec import Framing
+from relayhub.gateway.call import ClientLeft
+from relayhub.types.limits import WRITE_STALL_S
+from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
+
+OK = 200
+REASONS: Mapping[int, str] = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Request Entity Too Large",
+    422: "Unprocessable Entity",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    529: "Overloaded",
+}
+"""Decoration: nobody may rely on them, and a status without one is as good."""
+
+
+class Line(Protocol):
+    """A client's connection; see :class:`relayhub.web.quick.door.QuickDoor`."""
+
+    transport: asyncio.Transport | None
+
+    @property
+    def congested(self) -> bool:
+        """The client does not read as fast as it is sent."""
+        ...
+
+    async def drained(self) -> None:
+        """Returns at once while the client keeps up. Raises ``ConnectionError`` once it is gone."""
+        ...
+
+    def date(self) -> str:
+        """As in the header of that name."""
+        ...
+
+
+class QuickAnswer(AnswerStream):
+    """See there. ``status`` is set as soon as something has been written."""
+
+    def __init__(
+        self,
+        line: Line,
+        headers: Mapping[str, str],
+        *,
+        framing: Framing | None,
+        keep_alive: bytes | None,
+        head_wait_s: float,
+        keep_alive_s: float,
+    ) -> None:
+        super().__init__(
+            headers, framing=framing, keep_alive=keep_alive, head_wait_s=head_wait_s, keep_alive_s=keep_alive_s
+        )
+        self._line = line
+        self.status: int | None = None
+        self._streaming = False
+        self._ended = False
+
+    @property
+    def opened(self) -> bool:
+        return self.status is not None
+
+    def transport(self) -> asyncio.WriteTransport | None:
+        return self._line.transport
+
+    async def reply(self, body: bytes, content_type: str) -> None:
+        self.status = OK
+        self._put(whole_answer(OK, {**self._headers, "content-type": content_type}, body, self._line.date()))
+        await taken(self._line)
+
+    def push(self, frames: bytes) -> bool:
+        transport = self._line.transport
+        if not self._streaming or transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() > PUSHED:
+            return False
+        self._last_write = self._loop.time()
+        transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        return True
+
+    async def _write(self, frames: bytes) -> None:
+        if self._ended:
+            raise ClientLeft  # a sign of life that comes too late: it would stand where the next answer begins
+        self._put(b"%b%x\r\n%b\r\n" % (self._head(), len(frames), frames))
+        await self._line.drained()
+
+    async def _end(self, frames: bytes) -> None:
+        if self._ended:
+            return  # an error once everything has been said
+        chunk = b"%x\r\n%b\r\n" % (len(frames), frames) if frames else b""
+        self._put(b"%b%b0\r\n\r\n" % (self._head(), chunk))
+        self._streaming, self._ended = False, True
+        await self._line.drained()
+
+    def _head(self) -> bytes:
+        """Once; nothing afterwards."""
+        if self.status is not None:
+            return b""
+        self.status = OK
+        self._streaming = True
+        bound(self._line.transport)
+        return head_bytes(OK, {**self._stream_headers(), "transfer-encoding": "chunked", "date": self._line.date()})
+
+    def _put(self, data: bytes) -> None:
+        transport = self._line.transport
+        if transport is None or transport.is_closing():
+            raise ClientLeft
+        transport.write(data)
+
+
+async def taken(line: Line) -> None:
+    """Wait until a client that reads slowly has made room, but not for ever. Raises ``ClientLeft``."""
+    if not line.congested:
+        return
+    try:
+        async with asyncio.timeout(WRITE_STALL_S):
+            await line.drained()
+    except TimeoutError as error:
+        if line.transport is not None:
+            line.transport.abort()
+        raise ClientLeft from error
+    except ConnectionError as error:
+        raise ClientLeft from error
+
+
+def whole_answer(status: int, headers: Mapping[str, str], body: bytes, date: str) -> bytes:
+    return head_bytes(status, {**headers, "content-length": str(len(body)), "date": date}) + body
+
+
+def head_bytes(status: int, headers: Mapping[str, str]) -> bytes:
+    """``headers``: of our own making, or checked before; a line break in a value is a defect and raises."""
+    lines = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) - 1 or lines.count("\r") != len(headers) - 1:
+        raise ValueError("a header of the answer has a line break")
+    return f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n{lines}\r\n\r\n".encode("utf-8", "surrogateescape")

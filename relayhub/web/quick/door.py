@@ -1,0 +1,299 @@
+"""A client's connection at the front door: plain calls are served here, all else is handed to the web framework."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from relayhub.types.call import Principal
+from relayhub.web.quick.answer import whole_answer
+from relayhub.web.quick.head import MAX_HEAD, QuickHead
+
+AHEAD = 64 << 10
+"""Bytes that a client may send beyond the request that is being answered, before no more is read."""
+
+_START = b"POST /"
+
+
+class Watch(Protocol):
+    """The clock of the head; see :class:`relayhub.web.head_timer.HeadTimer`."""
+
+    def arrived(self) -> None: ...
+    def answered(self) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+
+
+class Desk(Protocol):
+    """See :class:`relayhub.web.quick.desk.QuickDesk`."""
+
+    idle_s: float
+
+    @property
+    def body_timeout_s(self) -> float: ...
+
+    def accept(self, block: bytes, peer: str) -> QuickHead | None:
+        """What stands in this head, if the call may come in this way at all."""
+        ...
+
+    def admit(self, head: QuickHead, peer: str) -> Principal | None:
+        """Whose call it is, if it can be taken now. Counts it as under way until :meth:`leave`."""
+        ...
+
+    def leave(self) -> None: ...
+    async def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> None: ...
+    def too_slow(self, door: QuickDoor, head: QuickHead) -> None: ...
+    def date(self) -> str: ...
+    def opened(self, door: QuickDoor) -> None: ...
+    def closed(self, door: QuickDoor) -> None: ...
+
+
+class QuickDoor(asyncio.Protocol):
+    """``make``: the framework's protocol, for when it is needed. ``watch`` is set by whoever listens."""
+
+    __slots__ = (
+        "_ahead",
+        "_ahead_bytes",
+        "_block",
+        "_body_timer",
+        "_buffer",
+        "_desk",
+        "_drain",
+        "_ending",
+        "_framework",
+        "_head",
+        "_idle_since",
+        "_idle_timer",
+        "_known",
+        "_loop",
+        "_make",
+        "_missing",
+        "_parts",
+        "_paused_reading",
+        "_paused_writing",
+        "_principal",
+        "_task",
+        "peer",
+        "transport",
+        "watch",
+    )
+    watch: Watch
+
+    def __init__(self, desk: Desk, make: Callable[[], asyncio.Protocol]) -> None:
+        self._desk = desk
+        self._make = make
+        self._loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport | None = None
+        self._framework: asyncio.Protocol | None = None
+        self.peer = ""
+        self._buffer = b""
+        self._block = b""
+        self._known: QuickHead | None = None
+        """What stood in ``_block``, the last head: most clients send the same one again."""
+        self._head: QuickHead | None = None
+        self._principal: Principal | None = None
+        self._parts: list[bytes] = []
+        self._missing = 0
+        self._task: asyncio.Task[None] | None = None
+        self._ahead: list[bytes] = []
+        self._ahead_bytes = 0
+        self._ending = False
+        self._paused_reading = False
+        self._paused_writing = False
+        self._drain: asyncio.Future[None] | None = None
+        self._idle_since = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple | list) else ""
+        self._idle_since = self._loop.time()
+        self._idle_timer = self._loop.call_later(self._desk.idle_s, self._look_idle)
+        self._desk.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        if self._framework is not None:
+            self._framework.connection_lost(exc)
+            return
+        self.transport = None
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)  # whoever waits looks at the transport again
+        if self._task is not None:
+            self._task.cancel()
+        elif self._head is not None:
+            self._desk.leave()  # it left before its body was complete
+
+    def eof_received(self) -> bool | None:
+        """A client that stops sending has left, as far as anybody can tell: its connection is closed."""
+        return None if self._framework is None else self._framework.eof_received()
+
+    def pause_writing(self) -> None:
+        if self._framework is not None:
+            self._framework.pause_writing()
+        self._paused_writing = True
+
+    def resume_writing(self) -> None:
+        if self._framework is not None:
+            self._framework.resume_writing()
+        self._paused_writing = False
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)
+
+    @property
+    def congested(self) -> bool:
+        return self._paused_writing
+
+    async def drained(self) -> None:
+        """See :class:`relayhub.web.quick.answer.Line`."""
+        while self._paused_writing and self.transport is not None:
+            if self._drain is None or self._drain.done():
+                self._drain = self._loop.create_future()
+            await asyncio.shield(self._drain)
+        if self.transport is None:
+            raise ConnectionResetError("the client has left")
+
+    def date(self) -> str:
+        return self._desk.date()
+
+    def tell(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """A whole answer of our own; the last one where a header says so."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write(whole_answer(status, headers, body, self.date()))
+        if headers.get("connection") == "close":
+            self._ending = True
+            if self._task is None:
+                self.transport.close()
+
+    def close(self) -> None:
+        """The server ends: nobody may begin anything here. A call under way goes on."""
+        self._ending = True
+        if self._task is None and self._head is None and self._framework is None and self.transport is not None:
+            self.transport.close()
+
+    # Requests
+
+    def data_received(self, data: bytes) -> None:
+        if self._framework is not None:
+            self._framework.data_received(data)
+        elif self.transport is None or self.transport.is_closing():
+            return  # TLS still reads while it sends the last answer
+        elif self._task is not None:
+            self._wait_with(data)
+        elif self._head is not None:
+            self._add(data)
+        else:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._read()
+
+    def _read(self) -> None:
+        buffer = self._buffer
+        end = buffer.find(b"\r\n\r\n") + 4
+        if end < 4 or end > MAX_HEAD:
+            if len(buffer) > MAX_HEAD or not buffer.startswith(_START[: len(buffer)]):
+                self._hand_over()
+            return
+        block = buffer[:end]
+        head = self._known if block == self._block else self._desk.accept(block, self.peer)
+        principal = None if head is None else self._desk.admit(head, self.peer)
+        if head is None or principal is None:
+            self._hand_over()
+            return
+        self._block, self._known = block, head
+        self._head, self._principal, self._buffer = head, principal, b""
+        self._missing = head.length
+        self.watch.arrived()
+        if len(buffer) - end < head.length:
+            self._body_timer = self._loop.call_later(self._desk.body_timeout_s, self._too_slow)
+        self._add(buffer[end:])
+
+    def _add(self, data: bytes) -> None:
+        if len(data) > self._missing:
+            self._wait_with(data[self._missing :])
+            data = data[: self._missing]
+        self._missing -= len(data)
+        self._parts.append(data)
+        if self._missing:
+            return
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts = []
+        self._stop_body_timer()
+        assert self._head is not None
+        assert self._principal is not None
+        self._task = self._loop.create_task(self._desk.serve(self, self._head, self._principal, body))
+        self._task.add_done_callback(self._served)
+
+    def _wait_with(self, data: bytes) -> None:
+        """It belongs to a request behind this one."""
+        self._ahead.append(data)
+        self._ahead_bytes += len(data)
+        if self._ahead_bytes > AHEAD and not self._paused_reading and self.transport is not None:
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def _served(self, _task: asyncio.Task[None]) -> None:
+        self._desk.leave()
+        self._task = self._head = self._principal = None
+        self.watch.answered()
+        self._idle_since = self._loop.time()
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self._ending and not self._ahead:
+            self.transport.close()
+            return
+        self._next()
+
+    def _next(self) -> None:
+        assert self.transport is not None
+        if self._paused_reading:
+            self._paused_reading = False
+            self.transport.resume_reading()
+        if self._ahead:
+            data = b"".join(self._ahead)
+            self._ahead, self._ahead_bytes = [], 0
+            self.watch.data_received(data)
+
+    def _hand_over(self) -> None:
+        """For good: which of its next requests would be plain again is not worth the doubt."""
+        assert self.transport is not None
+        self._forget()
+        data, self._buffer = self._buffer, b""
+        framework = self._framework = self._make()
+        framework.connection_made(self.transport)
+        if self._paused_writing:
+            framework.pause_writing()
+        framework.data_received(data)
+
+    # Time
+
+    def _too_slow(self) -> None:
+        self._body_timer = None
+        assert self._head is not None
+        self._desk.too_slow(self, self._head)
+
+    def _look_idle(self) -> None:
+        """One timer looks now and then, so that requests need not set one."""
+        left_s = self._idle_since + self._desk.idle_s - self._loop.time()
+        busy = self._head is not None or self._buffer
+        if busy or left_s > 0:
+            self._idle_timer = self._loop.call_later(self._desk.idle_s if busy else left_s, self._look_idle)
+        elif self.transport is not None:
+            self.transport.close()
+
+    def _stop_body_timer(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+            self._body_timer = None
+
+    def _forget(self) -> None:
+        """It is not ours any more, or nobody's."""
+        self._desk.closed(self)
+        self._stop_body_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None

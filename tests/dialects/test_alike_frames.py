@@ -1,0 +1,88 @@
+"""Frames that are compared instead of parsed give what parsing them gives, whatever stands in them."""
+
+from __future__ import annotations
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayhub.dialects.openai_chat.alike import AlikeFrames
+from relayhub.dialects.openai_chat.chunk import read_chunk
+from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
+from relayhub.dialects.sse import data_of
+
+SPACED = b'data: {"choices": [{"index": 0, "delta": {"content": "%b"}, "finish_reason": null}]}\n\n'
+TIGHT = b'data: {"id":"c","model":"up","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+ODD = st.sampled_from([b'"', b"\\", b'\\"', b"\\n", b"\x00", b"\n\n"])
+RAW = st.binary(max_size=12) | st.text(max_size=8).map(str.encode) | ODD
+
+
+def frame(content: str, **delta: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": content, **delta}, "finish_reason": None}
+    return b"data: " + orjson.dumps({"id": "c", "model": "up", "choices": [choice]}) + b"\n\n"
+
+
+def taught(template: bytes) -> AlikeFrames:
+    alike = AlikeFrames()
+    first = template % b"Hello"
+    chunk = read_chunk(data_of(first) or b"")
+    assert chunk is not None
+    alike.learn(first, first, chunk)
+    return alike
+
+
+@given(raw=RAW, template=st.sampled_from([SPACED, TIGHT]))
+def test_what_is_taken_for_alike_parses_to_as_many_characters(raw: bytes, template: bytes) -> None:
+    whole = template % raw
+    chars = taught(template).chars(whole)
+    if chars >= 0:
+        value = orjson.loads(data_of(whole) or b"")
+        assert value["choices"][0]["delta"] == {"content": value["choices"][0]["delta"]["content"]}
+        assert chars == len(value["choices"][0]["delta"]["content"])
+
+
+def test_plain_text_in_any_script_is_not_parsed() -> None:
+    alike = taught(TIGHT)
+    assert [alike.chars(TIGHT % text.encode()) for text in ("", "a", "你好", " x y ")] == [0, 1, 2, 5]
+
+
+def test_everything_that_counts_is_read() -> None:
+    alike = taught(TIGHT)
+    told = [
+        TIGHT % b'a\\"b',
+        TIGHT.replace(b"null", b'"stop"') % b"a",
+        TIGHT.replace(b'"index":0', b'"index":1') % b"a",
+        TIGHT.replace(b"]}\n", b'],"usage":{"prompt_tokens":1}}\n') % b"a",
+        frame("a", reasoning="b"),
+    ]
+    assert [alike.chars(one) for one in told] == [-1] * len(told)
+
+
+def test_a_frame_with_more_than_text_teaches_nothing() -> None:
+    for odd in (frame("a", reasoning="b"), frame("a", tool_calls=[]), TIGHT.replace(b"null", b'"stop"') % b"a"):
+        alike = AlikeFrames()
+        chunk = read_chunk(data_of(odd) or b"")
+        assert chunk is not None
+        alike.learn(odd, odd, chunk)
+        assert alike.chars(odd) == -1 or b"tool_calls" in odd
+
+
+@given(texts=st.lists(st.text(max_size=6), max_size=12), rename=st.sampled_from([None, "public"]))
+def test_a_stream_gives_the_same_whether_frames_come_alone_or_in_one_piece(
+    texts: list[str], rename: str | None
+) -> None:
+    """One piece is always parsed; single frames may be compared."""
+    ending = frame("").replace(b"null", b'"stop"')
+    frames = [frame("Hi", role="assistant"), *map(frame, texts), ending, b"data: [DONE]\n\n"]
+    alone = ChatNativeStream(rename_to=rename, include_usage=True)
+    at_once = ChatNativeStream(rename_to=rename, include_usage=True)
+    assert b"".join(map(alone.feed, frames)) == at_once.feed(b"".join(frames))
+    assert alone.delivered_chars == at_once.delivered_chars == 2 + sum(map(len, texts))
+    assert alone.finish() == at_once.finish()
+
+
+def test_after_a_finish_reason_nothing_more_is_counted() -> None:
+    stream = ChatNativeStream(rename_to=None, include_usage=True)
+    for one in (frame("ab"), frame("cd"), frame("").replace(b"null", b'"stop"'), frame("efgh")):
+        stream.feed(one)
+    assert stream.delivered_chars == 4

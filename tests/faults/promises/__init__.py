@@ -1,0 +1,1 @@
+"""The promises about behaviour under load, measured: see scripts/promises."""
