@@ -50,15 +50,6 @@ class Route:
     on_disconnect: OnDisconnect | None = None
     """What becomes of a call whose client leaves; ``None``: as the config has it for all."""
 
-    def charged(self, now: float, discount_ppm: int) -> Route | None:
-        """With the price in force, as this account pays it; ``None`` if there is none yet."""
-        price = self.price if self.tariff is None else self.tariff.at(now)
-        if price is None:
-            return None
-        if discount_ppm == 0 and price is self.price:
-            return self
-        return replace(self, price=price.discounted(discount_ppm))
-
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -98,6 +89,8 @@ class Catalog:
         """Configured name → type, in the order of the config."""
         self._found: dict[_Question, Resolved] = {}
         """What was resolved before, without prices."""
+        self._charges: dict[tuple[int, int, int], tuple[Route, Price, Route]] = {}
+        """Routes with another price, by the identity of both, which are kept here so that it stays their own."""
         for spec in specs:
             self._add(spec)
         self._wildcards.sort(key=lambda spec: len(spec.name), reverse=True)
@@ -142,14 +135,29 @@ class Catalog:
     def _charged(self, routes: tuple[Route, ...], principal: Principal) -> tuple[Route, ...]:
         now = self._now()
         if len(routes) == 1:
-            only = routes[0].charged(now, principal.discount_ppm)
+            only = self._priced(routes[0], now, principal.discount_ppm)
             if only is None:
                 raise _unpriced()
             return routes if only is routes[0] else (only,)
-        priced = [route.charged(now, principal.discount_ppm) for route in routes]
+        priced = [self._priced(route, now, principal.discount_ppm) for route in routes]
         if not any(priced):
             raise _unpriced()
         return tuple(route for route in priced if route is not None)
+
+    def _priced(self, route: Route, now: float, discount_ppm: int) -> Route | None:
+        """With the price in force, as this account pays it; ``None`` if there is none yet. The same object for the same price
+        and discount: others know the way again by it."""
+        price = route.price if route.tariff is None else route.tariff.at(now)
+        if price is None or (discount_ppm == 0 and price is route.price):
+            return None if price is None else route
+        key = (id(route), id(price), discount_ppm)
+        known = self._charges.get(key)
+        if known is None:
+            if len(self._charges) >= KEPT_ANSWERS:
+                self._charges.clear()
+            charged = replace(route, price=price.discounted(discount_ppm))
+            known = self._charges[key] = (route, price, charged)
+        return known[2]
 
     def _fallbacks(
         self, specs: Sequence[ModelSpec], principal: Principal, operation: Operation, here: frozenset[str] | None
