@@ -11,9 +11,10 @@ from sqlalchemy import Row, Select, func, insert, select, update
 from relayhub.sdk.clock import Clock
 from relayhub.store.audit import Actor, Change, record
 from relayhub.store.engine import Engine
-from relayhub.store.ids import new_batch_id, new_code_id
+from relayhub.store.ids import CODE, new_batch_id
 from relayhub.store.schema import code_batches, codes, redemptions
 from relayhub.types.errors import ClientError, ErrorKind
+from relayhub.types.ids import Ids
 from relayhub.types.json import JsonObject
 
 
@@ -86,9 +87,10 @@ class Codes:
             "created_at": now,
             "expires_at": new.expires_at,
         }
+        ids = Ids()
         rows = [
             {
-                "id": new_code_id(),
+                "id": ids.new(CODE),
                 "batch_id": batch_id,
                 "hash": code.hash,
                 "hint": code.hint,

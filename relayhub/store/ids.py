@@ -7,6 +7,7 @@ import secrets
 from relayhub.types.ids import new_id
 
 HOLD = "hold_"
+CODE = "code_"
 
 
 def new_account_id() -> str:
@@ -43,10 +44,6 @@ def new_invite_id() -> str:
 
 def new_batch_id() -> str:
     return new_id("batch_")
-
-
-def new_code_id() -> str:
-    return new_id("code_")
 
 
 def new_job_id() -> str:

@@ -55,12 +55,13 @@ class _TimedReply:
                     async with asyncio.timeout_at(limit_at):
                         data = await anext(chunks, None)
                 except TimeoutError as error:
-                    raise self._late(loop.time()) from error
+                    raise self._late(whole=limit_at == self._ends_at) from error
                 if data is None:
                     return
                 yield data
 
-    def _late(self, now: float) -> Exception:
-        if now >= self._ends_at:
+    def _late(self, *, whole: bool) -> Exception:
+        """``whole``: it is the time for all of it that is over. (A timer may ring a little before its time.)"""
+        if whole:
             return too_slow("complete answer", self._deadlines.total_s)
         return too_slow("further data", self._deadlines.idle_s)

@@ -104,6 +104,7 @@ def test_all_limits_are_lifted_at_once_and_tags_are_replaced(program: Api) -> No
         ({"requests_per_minute": 0}, "limits.requests_per_minute"),
         ({"concurrent_calls": 2**53 + 1}, "limits.concurrent_calls"),
         ({"spend_per_day": -5}, "limits.spend_per_day"),
+        ({"spend_per_month": 10**15}, "limits.spend_per_month"),
         ({"providers": []}, "limits.providers"),
         ({"networks": ["10.0.0.0/99"]}, "limits"),
         ({"networks": ["example.com"]}, "limits"),

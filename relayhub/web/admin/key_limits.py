@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from relayhub.types.errors import invalid_request
 from relayhub.types.key_limits import MAX_LIMIT, KeyLimits
 from relayhub.types.on_disconnect import OnDisconnect
 from relayhub.web.admin.context import AdminContext
@@ -78,7 +79,7 @@ def _units(context: AdminContext, nano: int | None) -> int | None:
 
 
 def limits_over(context: AdminContext, before: KeyLimits, given: LimitsGiven) -> KeyLimits:
-    """What was there, with what is said. Raises ``ClientError`` for an amount that the ledger cannot hold."""
+    """What was there, with what is said. Raises ``ClientError`` for an amount that no limit can be."""
     said: dict[str, Any] = {}
     for name in given.model_fields_set:
         value = getattr(given, name)
@@ -86,4 +87,12 @@ def limits_over(context: AdminContext, before: KeyLimits, given: LimitsGiven) ->
             said[_SPEND[name]] = None if value is None else context.nano(value, f"limits.{name}")
         else:
             said[name] = value
-    return replace(before, **said)
+    try:
+        return replace(before, **said)
+    except ValueError:
+        large = next((name for name in _SPEND if (said.get(_SPEND[name]) or 0) > MAX_LIMIT), "limits")
+        raise invalid_request(
+            f"limits.{large} is more than a limit can be: at most {context.units(MAX_LIMIT)} units.",
+            code="invalid_limit",
+            param=f"limits.{large}",
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeAlias, TypeVar
@@ -75,7 +76,8 @@ Moment: TypeAlias = AwareDatetime
 
 
 def moment(at: float) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
+    """Never later than ``at``, so that what is asked for "since" its own time is found."""
+    return datetime.fromtimestamp(math.floor(at * 1e6) / 1e6, UTC)
 
 
 def moment_or_none(at: float | None) -> datetime | None:
