@@ -38,7 +38,7 @@ def fail(where, model):
     """``raises-exit-request``: SystemExit in the method ``request``."""
     does, _, rest = model.partition("-")
     what, _, place = rest.partition("-")
-    if does == "raises" and place == where:
+    if does in ("raises", "speaks") and place == where:
         raise FAILURES[what]("on purpose")
 
 class Reader:
@@ -164,7 +164,7 @@ def failing_config(upstream: FaultUpstream, folder: Path, routing: Json | None =
     rest = {"base_url": upstream.url, "timeouts": timeouts}
     named = {name: {"price": PRICE} for name in ("raises-*", "blocks", "leaks-*")}
     spoken = {
-        f"raises-{what}-{where}": {"operations": ["speech"], "price": {"characters": "15"}}
+        f"speaks-{what}-{where}": {"operations": ["speech"], "price": {"characters": "15"}}
         for what in RAISED
         for where in SPEECH
     }
@@ -224,7 +224,7 @@ def test_what_a_reader_raises_ends_its_stream_only(bench: Bench, what: str, wher
 @pytest.mark.parametrize("what", ["exit", "cancelled", "interrupt", "generator", "exception"])
 def test_what_a_speech_plugin_raises_is_its_own_failure(bench: Bench, what: str, where: str) -> None:
     """An error, nothing sent again, and charge 0 where nothing was spoken; the process lives and serves others."""
-    model = f"raises-{what}-{where}"
+    model = f"speaks-{what}-{where}"
     sound = (("content-type", "audio/mpeg"),)
     bench.upstream.program(model, answers.whole(b"\xff\xfb" + b"sound" * 100, headers=sound))
     answer = bench.post("/v1/audio/speech", {"model": model, "input": "Hello", "voice": "alloy"})
