@@ -42,12 +42,20 @@ class Clients:
         loop = asyncio.get_running_loop()
         at = loop.time()
         try:
-            pipe = self._idle.pop() if self._idle else await self.connect()
+            pipe = self._kept() or await self.connect()
             pipe[1].write(request_bytes(CHAT, chat_body(model), self.key))
             status = await self._answer(pipe)
         except (OSError, asyncio.IncompleteReadError):
             status = 0
         return Asked(at, loop.time() - at, status)
+
+    def _kept(self) -> Pipe | None:
+        """A connection that is still open, as far as anybody can tell: the server closes those that are idle for long."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+        return None
 
     async def _answer(self, pipe: Pipe) -> int:
         head = await pipe[0].readuntil(b"\r\n\r\n")
