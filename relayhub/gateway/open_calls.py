@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from relayhub.types.errors import ErrorKind, HubError, RelayhubError
+
+
+class Cancellable(Protocol):
+    """A task, or what does without one."""
+
+    def cancel(self) -> object: ...
 
 
 class Tracked:
@@ -30,12 +37,12 @@ class Tracked:
 
 
 class OpenCalls:
-    """Registry of the tasks that are serving a call."""
+    """Registry of what is serving a call: tasks, mostly."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[object], str | None] = {}
+        self._tasks: dict[Cancellable, str | None] = {}
         """With the key of each, once it is known."""
-        self._reasons: dict[asyncio.Task[object], RelayhubError] = {}
+        self._reasons: dict[Cancellable, RelayhubError] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.cut = False
@@ -49,7 +56,7 @@ class OpenCalls:
         only says whose call it is."""
         return Tracked(self, key_id)
 
-    def enter(self, task: asyncio.Task[object], key_id: str | None) -> bool:
+    def enter(self, task: Cancellable, key_id: str | None) -> bool:
         """Whether it was not counted before."""
         fresh = task not in self._tasks
         self._tasks[task] = key_id
@@ -57,9 +64,10 @@ class OpenCalls:
             self._empty.clear()
         return fresh
 
-    def leave(self, task: asyncio.Task[object]) -> None:
+    def leave(self, task: Cancellable) -> None:
         del self._tasks[task]
-        self._reasons.pop(task, None)
+        if self._reasons:
+            self._reasons.pop(task, None)
         if not self._tasks:
             self._empty.set()
 
@@ -89,9 +97,10 @@ class OpenCalls:
             task.cancel()
         return len(hit)
 
-    def cancelled_by_hub(self) -> RelayhubError | None:
-        """What to tell the client of the current task's cancelled call; ``None`` if it was the client who left."""
-        task = asyncio.current_task()
+    def cancelled_by_hub(self, call: Cancellable | None = None) -> RelayhubError | None:
+        """What to tell the client of a cancelled call, by default the current task's; ``None`` if it was the client who
+        left."""
+        task = call or asyncio.current_task()
         if task is not None and task in self._reasons:
             return self._reasons[task]
         if not self.cut:

@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
-import structlog
-from structlog.typing import FilteringBoundLogger
-
 from relayhub.accounts.admission import Admission, Reservation
 from relayhub.accounts.estimate import Quote, estimate_nano, estimate_tokens
-from relayhub.dialects.redact import without_quotes
-from relayhub.gateway.call import Call, Client, ClientLeft
+from relayhub.gateway.attempt import Attempt
+from relayhub.gateway.call import Call, Client
 from relayhub.gateway.conversation import Conversation, Conversations
 from relayhub.gateway.departure import LeavingTerms
 from relayhub.gateway.draining import Drains
 from relayhub.gateway.hedging import hedged
-from relayhub.gateway.lanes import Codecs, Lane, TranslatedChat, choose_lane, view_of
+from relayhub.gateway.lanes import Codecs, Lane, choose_lane, view_of
 from relayhub.gateway.open_calls import OpenCalls
-from relayhub.gateway.relaying import StreamRelay
+from relayhub.gateway.settling import Settling
 from relayhub.gateway.steady import SteadyWay, SteadyWays
 from relayhub.gateway.tally import Tally
 from relayhub.plugins.isolation import is_own
 from relayhub.routing.catalog import Catalog, Resolved, Route
 from relayhub.routing.router import Router, Way
 from relayhub.sdk.clock import Clock
-from relayhub.sdk.transport import UpstreamReply
-from relayhub.types.call import Operation, Outcome
+from relayhub.types.call import Operation
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
-from relayhub.types.http import HttpRequest
 from relayhub.types.on_disconnect import OnDisconnect
-from relayhub.upstream.body import read_error, read_whole, relay
 
 GENERATING = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.TRANSCRIPTION, Operation.TRANSLATION})
 """Operations whose output is tokens, which the hold must cover."""
-
-
-class CallLog:
-    """Bound with the first line, and then for good: a lazy logger puts itself together again for every line, also for those
-    that are not written."""
-
-    __slots__ = ("_bound",)
-
-    def __init__(self) -> None:
-        self._bound: FilteringBoundLogger | None = None
-
-    def __call__(self) -> FilteringBoundLogger:
-        if self._bound is None:
-            bound: FilteringBoundLogger = structlog.get_logger("relayhub.call").bind()
-            self._bound = bound
-        return self._bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +45,14 @@ class Pipeline:
     leaving: LeavingTerms = field(default_factory=LeavingTerms)
     drains: Drains = field(default_factory=Drains)
     steady_ways: SteadyWays = field(init=False)
-    log: CallLog = field(default_factory=CallLog)
+    settling: Settling = field(init=False)
+    attempt: Attempt = field(init=False)
 
     def __post_init__(self) -> None:
+        settling = Settling(self.open_calls)
         object.__setattr__(self, "steady_ways", SteadyWays(self.codecs))
+        object.__setattr__(self, "settling", settling)
+        object.__setattr__(self, "attempt", Attempt(self.conversations, settling))
 
     async def serve(self, call: Call, client: Client) -> None:
         """Answer ``call``. Raises :class:`RelayhubError` for the ingress to render: before the head was sent it becomes
@@ -98,14 +79,8 @@ class Pipeline:
             amount_nano, tokens = self._estimate(call, resolved)
             admitted = self.admission.admit(call.principal, amount_nano, call.id, tally.about(), tokens=tokens)
             async with admitted as reservation:
-                try:
-                    await self._attempt(resolved, call, client, tally, reservation)
-                except RelayhubError as error:
-                    await self._settle(reservation, tally, _outcome(error), error)
-                    raise
-                except (asyncio.CancelledError, ClientLeft):
-                    await self._interrupted(reservation, tally)
-                    raise
+                work = self._attempts(resolved, call, client, tally, reservation)
+                await self.settling.attended(work, tally, reservation)
 
     def quote(self, call: Call) -> Quote:
         """What the call would hold; nothing is held, and nothing is sent. Raises ``ClientError``."""
@@ -128,7 +103,7 @@ class Pipeline:
         hedges = self.router.hedge_after_s(call.operation) is not None and len(resolved.routes) > 1
         return (2 * nano if hedges else nano), tokens
 
-    async def _attempt(
+    async def _attempts(
         self, resolved: Resolved, call: Call, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
         """Try the routes in the router's order. The next one is tried only where this one certainly did not execute the
@@ -150,7 +125,7 @@ class Pipeline:
             except ClientError as error:
                 failure = failure or error
             except UpstreamError as error:
-                self.log().warning("attempt.failed", **_attempt_fields(tally, error))
+                self.settling.log.attempt_failed(tally, error)
                 shown = tally.stream is not None and tally.stream.started
                 if tally.departure.left or not way.goes_on(error, shown=shown):
                     raise
@@ -173,28 +148,20 @@ class Pipeline:
         tally.begin(route)
         way = Way(self.router, (route,), tally.call.operation)
         with way.trying(route) as tally.trial:
-            try:
-                lane = steady.lane(tally.call, tally.model, route, self.clock)
-                body = lane.body()
-                client.note_dropped(steady.dropped)
-                tally.sent = True
-                reply = await steady.transport.exchange(steady.prepared, body, route.provider.deadlines)
-                try:
-                    await self._answer(lane, reply, client, tally, reservation)
-                except BaseException:
-                    reply.abort()
-                    raise
-                reply.leave()
-            except UpstreamError as error:
-                tally.sent = error.delivered
-                self.log().warning("attempt.failed", **_attempt_fields(tally, error))
-                raise
-            except (RelayhubError, ClientLeft):
-                raise
-            except BaseException as error:
-                if not is_own(error):
-                    raise
-                raise self._broken(tally, route) from error
+            await self.attempt.only(self._exchange(steady, client, tally, reservation), tally)
+
+    async def _exchange(self, steady: SteadyWay, client: Client, tally: Tally, reservation: Reservation) -> None:
+        lane = steady.lane(tally.call, tally.model, tally.route, self.clock)
+        body = lane.body()
+        client.note_dropped(steady.dropped)
+        tally.sent = True
+        reply = await steady.transport.exchange(steady.prepared, body, tally.route.provider.deadlines)
+        try:
+            await self.attempt.answer(lane, reply, client, tally, reservation)
+        except BaseException:
+            reply.abort()
+            raise
+        reply.leave()
 
     def _lane(self, call: Call, model: str, route: Route, *, witness: bool) -> Lane | None:
         view = view_of(call, route.model or model, route, int(self.clock.now()))
@@ -236,124 +203,13 @@ class Pipeline:
         tally: Tally,
         reservation: Reservation,
     ) -> None:
-        route = tally.route
-        with way.trying(route) as tally.trial:
-            try:
-                if isinstance(lane, TranslatedChat):
-                    await _prepare(lane, conversation)
-                request = lane.request()
-                await self._relay(lane, request, route, client, tally, reservation)
-            except (RelayhubError, ClientLeft):
-                raise
-            except BaseException as error:
-                if not is_own(error):
-                    raise
-                raise self._broken(tally, route) from error
-
-    def _broken(self, tally: Tally, route: Route) -> UpstreamError:
-        """Plugin isolation: a wire's own bug is that provider's failure, never the hub's. Call it where it was caught."""
-        failed = _broken_provider(route)
-        self.log().exception("attempt.failed", **_attempt_fields(tally, failed))
-        return failed
+        with way.trying(tally.route) as tally.trial:
+            work = self.attempt.run(lane, conversation, client, tally, reservation)
+            await self.attempt.isolated(work, tally)
 
     def _conversation(self, call: Call) -> Conversation | None:
         codec = self.codecs.client(call.dialect)
         return None if codec is None else self.conversations.of(codec, call)
-
-    async def _relay(
-        self, lane: Lane, request: HttpRequest, route: Route, client: Client, tally: Tally, reservation: Reservation
-    ) -> None:
-        client.note_dropped(request.dropped)
-        tally.sent = True
-        try:
-            exchange = route.provider.send(request)
-            async with exchange as reply:
-                await self._answer(lane, reply, client, tally, reservation)
-        except UpstreamError as error:
-            tally.sent = error.delivered
-            raise
-
-    async def _answer(
-        self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
-    ) -> None:
-        if not 200 <= reply.status < 300:
-            raise lane.error(await read_error(reply))
-        if tally.call.envelope.stream:
-            await self._relay_stream(lane, reply, client, tally, reservation)
-        else:
-            await self._relay_whole(lane, reply, client, tally, reservation)
-
-    async def _relay_stream(
-        self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
-    ) -> None:
-        stream = tally.stream = lane.stream(reply.headers)
-        relaying = StreamRelay(stream, client, tally)
-        await relay(reply, relaying.take, relaying.go_on)
-        last = stream.finish()
-        await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
-        await self._settle(reservation, tally, Outcome.COMPLETED)
-        await client.end(last)
-
-    async def _relay_whole(
-        self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
-    ) -> None:
-        whole = await read_whole(reply)
-        tally.first_byte()
-        answer = lane.whole(whole)
-        tally.usage = answer.usage
-        if answer.usage is None:
-            tally.whole_chars = lane.spoken_chars(answer.body)
-        if lane.state is not None:
-            await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
-        await self._settle(reservation, tally, Outcome.COMPLETED)
-        await client.reply(answer.body, answer.content_type)
-
-    async def _settle(
-        self, reservation: Reservation, tally: Tally, outcome: Outcome, error: RelayhubError | None = None
-    ) -> None:
-        """Durable when this returns, or queued if the store cannot write at the moment. Only the first call counts: a
-        client may still leave between the settlement and the terminal event."""
-        if tally.settled:
-            return
-        tally.settled = True
-        record = tally.record(outcome, error)
-        await reservation.settle(record)
-        self.log().info(
-            "call.finished",
-            call_id=record.call_id,
-            key=tally.call.principal.key_name,
-            client=tally.call.client,
-            model=record.model,
-            provider=record.provider,
-            operation=record.operation,
-            stream=record.stream,
-            outcome=record.outcome.value,
-            error=record.error_code,
-            input_tokens=record.usage.input_tokens,
-            output_tokens=record.usage.output_tokens,
-            measured=record.measured,
-            cost_nano=record.cost_nano,
-            attempts=record.attempts,
-            first_byte_ms=record.first_byte_ms,
-            duration_ms=record.duration_ms,
-            on_disconnect=record.on_disconnect,
-        )
-
-    async def _interrupted(self, reservation: Reservation, tally: Tally) -> None:
-        """The client left, or the hub is cutting its last calls off; by now the upstream connection is closed."""
-        by_hub = None if tally.departure.left else self.open_calls.cancelled_by_hub()
-        await self._settle(reservation, tally, Outcome.HUB_ERROR if by_hub else Outcome.CLIENT_LEFT, by_hub)
-        if by_hub is not None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            raise by_hub
-
-
-async def _prepare(lane: TranslatedChat, conversation: Conversation | None) -> None:
-    """Raises ``ClientError`` for what the lane's language cannot say."""
-    if conversation is not None:
-        lane.prepare(await conversation.request(inline_media=lane.wants_inline_media))
 
 
 async def _bound_to(conversation: Conversation | None) -> str | None:
@@ -364,43 +220,6 @@ async def _bound_to(conversation: Conversation | None) -> str | None:
         return await conversation.last_provider()
     except ClientError:
         return None  # if it must be decoded, the lane that needs it says what is wrong
-
-
-def _outcome(error: RelayhubError) -> Outcome:
-    match error:
-        case ClientError() | UpstreamError(kind=ErrorKind.UPSTREAM_REJECTED):
-            return Outcome.REJECTED
-        case UpstreamError():
-            return Outcome.UPSTREAM_ERROR
-        case _:
-            return Outcome.HUB_ERROR
-
-
-_MOST_LOGGED = 500
-"""Characters of an upstream's words."""
-
-
-def _attempt_fields(tally: Tally, error: UpstreamError) -> dict[str, object]:
-    return {
-        "call_id": tally.call.id,
-        "provider": tally.route.provider.name,
-        "model": tally.model,
-        "attempt": tally.attempts,
-        "code": error.code,
-        "status": error.status,
-        "detail": error.detail and without_quotes(error.detail[:_MOST_LOGGED], tally.call.body),
-    }
-
-
-def _broken_provider(route: Route) -> UpstreamError:
-    return UpstreamError(
-        ErrorKind.UPSTREAM_FAILED,
-        "The provider of this model failed while handling the request; the operator's log has the reason.",
-        code="provider_failed",
-        retryable=False,
-        delivered=True,
-        detail=f"the plugin of provider {route.provider.name!r} raised",
-    )
 
 
 def _not_spoken(resolved: Resolved, call: Call) -> ClientError:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from relayhub.gateway.answers import LaneStream
+from relayhub.gateway.answers import LaneStream, WholeAnswer
 from relayhub.gateway.call import Call, Client
 from relayhub.gateway.departure import Departure
-from relayhub.gateway.lanes import CHARS_PER_TOKEN
+from relayhub.gateway.lanes import CHARS_PER_TOKEN, Lane
 from relayhub.routing.catalog import Resolved, Route
 from relayhub.routing.router import Trial
 from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
+from relayhub.types.http import HttpReply
 from relayhub.types.usage import Usage
 
 ANSWERED = 200
@@ -77,6 +78,15 @@ class Tally:
             self.trial = None
             if self.race is not None:
                 self.race.claim(self)
+
+    def answered(self, lane: Lane, reply: HttpReply) -> WholeAnswer:
+        """With a whole answer. Raises what the lane raises."""
+        self.first_byte()
+        answer = lane.whole(reply)
+        self.usage = answer.usage
+        if answer.usage is None:
+            self.whole_chars = lane.spoken_chars(answer.body)
+        return answer
 
     def fork(self, route: Route) -> Tally:
         """Of a second attempt beside this one."""

@@ -198,6 +198,10 @@ class Trial:
         self._began = 0.0
 
     def __enter__(self) -> Trial:
+        return self.begin()
+
+    def begin(self) -> Trial:
+        """Without ``with``: :meth:`end` it once."""
         self._began = self._router.clock.monotonic()
         self._probe = self._router.health.begin(self.route)
         return self
@@ -211,6 +215,10 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None) -> None:
+        """``error``: what became of the attempt instead of an answer."""
         health = self._router.health
         health.end(self.route)
         verdict = None if error is None else verdict_of(error)
