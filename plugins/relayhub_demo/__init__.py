@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from relayhub.sdk import ProviderType, hookimpl
+from relayhub.sdk import ProviderContext, ProviderType, hookimpl
 from relayhub_demo.models import DEMO_MODELS, PRICES
-from relayhub_demo.provider import DemoProvider, DemoSettings
+from relayhub_demo.settings import DemoSettings
+
+if TYPE_CHECKING:
+    from relayhub_demo.provider import DemoProvider
+
+
+def build(settings: DemoSettings, context: ProviderContext) -> DemoProvider:
+    """A hub that has no such upstream never loads what it is made of."""
+    from relayhub_demo.provider import DemoProvider
+
+    return DemoProvider(settings, context)
+
 
 DEMO = ProviderType(
     name="demo",
     settings=DemoSettings,
-    build=DemoProvider,
+    build=build,
     summary="Deterministic answers without a network",
     demo_models=DEMO_MODELS,
     prices=PRICES,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from relayhub.sdk import (
     Dialect,
     HttpReply,
@@ -23,23 +21,13 @@ from relayhub.sdk import (
 from relayhub_demo.film import FilmStudio
 from relayhub_demo.image_wire import DemoImages
 from relayhub_demo.media_wire import BASE_URL
+from relayhub_demo.settings import DemoSettings
 from relayhub_demo.speech_wire import DemoSpeech
 from relayhub_demo.transport import MemoryTransport
 from relayhub_demo.video_wire import DemoVideos
 
 PATHS = {Operation.CHAT: "/chat/completions", Operation.EMBEDDINGS: "/embeddings"}
 DIALECTS = frozenset({Dialect.OPENAI_CHAT, Dialect.OPENAI_EMBEDDINGS})
-
-
-class DemoSettings(BaseModel):
-    """All optional: the demo needs none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    slow_first_byte_s: float = Field(3.0, ge=0, le=60, description="How long demo-slow thinks before it answers.")
-    slow_chunk_s: float = Field(0.3, ge=0, le=60, description="How long demo-slow waits between two pieces.")
-    video_queue_s: float = Field(1.0, ge=0, le=3600, description="How long a video job waits.")
-    video_run_s: float = Field(4.0, ge=0, le=3600, description="How long a video job runs.")
 
 
 class DemoProvider:

@@ -14,6 +14,7 @@ from relayhub.store.keys import Key, Keys
 from relayhub.types.call import Principal
 from relayhub.types.errors import ClientError, ErrorKind, HubError
 from relayhub.types.key_limits import parse_networks
+from relayhub.types.rhythm import until_next
 
 REFRESH_S = 0.5
 """Half of the second within which a change must act (L17)."""
@@ -74,7 +75,8 @@ class KeyRing:
 
     async def refresh(self) -> None:
         """Read what changed since the last time. Raises ``HubError`` if the store cannot be read."""
-        if await self._keys.revision() == self._revision:
+        newest = self._keys.revision_at_a_glance()
+        if (await self._keys.revision() if newest is None else newest) == self._revision:
             return
         changed = await self._keys.changed_since(self._revision)
         for key in changed:
@@ -98,7 +100,7 @@ class KeyRing:
         """Refresh until cancelled; a store in trouble leaves the last snapshot in force."""
         failing = False
         while True:
-            await clock.sleep(REFRESH_S)
+            await clock.sleep(until_next(clock.monotonic(), REFRESH_S))
             try:
                 await self.refresh()
                 failing = False

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import click
-import rich_click
 
 from relayhub import __version__
 
@@ -45,8 +46,9 @@ SUBCOMMANDS: dict[str, tuple[str, str]] = {
 module is imported when it is run, never for the list."""
 
 
-class LazyGroup(rich_click.RichGroup):
-    """A group whose members are named in a table and imported only when one is run."""
+class LazyGroup(click.Group):
+    """A group whose members are named in a table and imported only when one is run. Help and complaints are pretty, but for
+    `serve`: a hub would keep in memory all its life what pretty is made of."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUBCOMMANDS)
@@ -66,6 +68,24 @@ class LazyGroup(rich_click.RichGroup):
             command = getattr(_imported(module), attribute)
         return name, command, rest
 
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        words = sys.argv[1:] if args is None else args
+        run = super().main if [*words[:1]] == ["serve"] else self._pretty().main
+        return run(args, prog_name, complete_var, standalone_mode, windows_expand_args=windows_expand_args, **extra)
+
+    def _pretty(self) -> click.Group:
+        from relayhub.cli.pretty import PrettyGroup
+
+        return PrettyGroup(self)
+
 
 def _imported(module: str) -> ModuleType:
     """What modules are made of lives as long as the program. Looking it through for garbage while it grows takes a tenth of
@@ -74,10 +94,27 @@ def _imported(module: str) -> ModuleType:
         return sys.modules[module]
     gc.disable()
     try:
-        return import_module(module)
+        _import_structlog()
+        from relayhub.cli.late_certificates import certificates_later
+
+        with certificates_later():
+            return import_module(module)
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _import_structlog() -> None:
+    """Before anybody else does. Where it finds the library that draws it takes that along: 4 MB, for tracebacks that show
+    what every frame knows, secrets and prompts among it."""
+    drawing = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]  # how Python itself notes that there is none
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
+        if drawing is not None:
+            sys.modules["rich"] = drawing
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

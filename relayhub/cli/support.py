@@ -12,8 +12,6 @@ from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Column, Table
 
 from relayhub.cli.steady import run_steadily
 from relayhub.config import Config, ConfigError, Document, locate, read, read_demo
@@ -130,6 +128,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     if not rows:
         click.echo(empty)
         return
+    from rich.console import Console
+    from rich.table import Column, Table
+
     whole = (Column(name, overflow="fold") for name in columns)  # what does not fit is folded, never cut
     table = Table(*whole, box=None, pad_edge=False, header_style="bold")
     for row in rows:

@@ -27,6 +27,7 @@ from relayhub.store.jobs import LEASE_S, Jobs
 from relayhub.types.errors import ClientError, ErrorKind, HubError, RelayhubError
 from relayhub.types.job import Job
 from relayhub.types.media import JobState
+from relayhub.types.rhythm import until_next
 
 log = structlog.get_logger("relayhub.jobs")
 
@@ -183,6 +184,9 @@ class JobEngine:
 
     async def _pause(self) -> None:
         """Until the next turn: soon where room comes free and more is due."""
+        if not self._crowded:
+            await self._clock.sleep(until_next(self._clock.monotonic(), TURN_S))
+            return
         self._room_again.clear()
         await self._clock.sleep(BUSY_TURN_S)
         waits = [asyncio.ensure_future(self._room_again.wait()), asyncio.ensure_future(self._clock.sleep(TURN_S))]
@@ -195,6 +199,9 @@ class JobEngine:
     async def turn(self) -> int:
         """Begin to look at what is due, as far as there is room; returns at how many."""
         now = self._clock.now()
+        if not self.jobs.seem_due(now):
+            self._crowded = False
+            return 0
         due = await self.jobs.due(now)
         wanted = self._room(due)
         self._crowded = wanted != due

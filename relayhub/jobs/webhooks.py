@@ -14,6 +14,7 @@ from relayhub.store.jobs import Delivery, Jobs, Webhook
 from relayhub.store.vault import Vault
 from relayhub.types.errors import HubError, UpstreamError
 from relayhub.types.job import Job, StoredArtifact
+from relayhub.types.rhythm import until_next
 from relayhub.upstream.post import Poster
 
 log = structlog.get_logger("relayhub.jobs")
@@ -62,7 +63,7 @@ class Webhooks:
             await self.turn()
         except HubError as error:
             log.warning("webhooks.delayed", detail=error.detail)
-        await self.clock.sleep(TURN_S)
+        await self.clock.sleep(until_next(self.clock.monotonic(), TURN_S))
 
     async def turn(self) -> int:
         """Send what is due, side by side; returns how many were tried."""

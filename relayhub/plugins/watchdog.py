@@ -15,13 +15,15 @@ from types import FrameType
 import structlog
 
 from relayhub.plugins.loaded import LoadedPlugin
+from relayhub.types.rhythm import until_next
 
 log = structlog.get_logger("relayhub.loop")
 
-BEAT_S = 0.05
+BEAT_S = 0.25
 """The loop notes how late it is as often as this."""
 
 LOOK_S = 0.1
+"""Between two looks at a loop that is late."""
 
 BLOCKED_S = 0.5
 """Everybody waits meanwhile: whoever does that is named."""
@@ -101,8 +103,10 @@ class Watchdog:
 
     def _beat_again(self) -> None:
         """By the loop itself: what is measured is this loop, whatever clock the rest goes by."""
-        self._due = time.monotonic() + BEAT_S
-        self._timer = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+        now = time.monotonic()
+        wait_s = until_next(now, BEAT_S)
+        self._due = now + wait_s
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._beat)
 
     def _beat(self) -> None:
         late_s = max(0.0, time.monotonic() - self._due)
@@ -113,16 +117,19 @@ class Watchdog:
         self._beat_again()
 
     def _watch(self, watched: int) -> None:
-        """In a thread. Where this thread came late itself, the machine had no time for either of them."""
-        while True:
-            before = time.monotonic()
+        """In a thread, which sleeps until the loop is nearly too late. Then it looks once more: where the machine had no time
+        for either of them, the loop comes round in between, or this thread is late itself."""
+        nearly_s = self._blocked_s - LOOK_S
+        while not self._over.wait(max(self._due + nearly_s - time.monotonic(), LOOK_S)):
+            due, before = self._due, time.monotonic()
+            if self._told or before - due < nearly_s:
+                continue
             if self._over.wait(LOOK_S):
                 return
             now = time.monotonic()
-            own_s, late_s = now - before - LOOK_S, now - self._due
-            if late_s - own_s >= self._blocked_s and not self._told:
+            if self._due == due and now - before < 2 * LOOK_S:
                 self._told = True
-                self._tell(sys._current_frames().get(watched), late_s)  # noqa: SLF001 - the only way to see another thread's stack
+                self._tell(sys._current_frames().get(watched), now - due)  # noqa: SLF001 - the only way to see another thread's stack
 
     def _tell(self, frame: FrameType | None, late_s: float) -> None:
         stack = [frame for frame, _ in traceback.walk_stack(frame)]

@@ -17,18 +17,22 @@ from sqlalchemy.util import greenlet_spawn
 from relayhub.store import refusals
 from relayhub.store.async_connection import AsyncConnection, transaction
 from relayhub.store.connection import LOCK_POLL_MS, LOCK_WAIT_S, is_busy
+from relayhub.store.glance import Glance
 
 _WRITES = "relayhub_writes"
 
 
 class Engine:
-    """Connections for one database file. ``frozen``: it is nobody's at the moment, and is only read."""
+    """Connections for one database file. ``frozen``: it is nobody's at the moment, and is only read. ``glance``: for
+    questions that are asked all the time."""
 
     def __init__(self, path: Path, *, frozen: bool = False) -> None:
+        self.glance = Glance(path)
         self._engine = create_engine(
             _frozen(path) if frozen else URL.create("sqlite+aiosqlite", database=str(path)),
             connect_args={"timeout": LOCK_WAIT_S, "isolation_level": None},
             pool_size=4,
+            pool_use_lifo=True,  # one that is warm, and as few threads as there is work for
             hide_parameters=True,  # values must not get into a log with an error
         )
         event.listen(self._engine, "connect", _on_connect)
@@ -54,6 +58,7 @@ class Engine:
             raise refusals.unavailable(str(error.orig)) from error
 
     async def close(self) -> None:
+        self.glance.close()
         await greenlet_spawn(self._engine.dispose)
 
 

@@ -31,6 +31,10 @@ _NOT_OF_A_JOB = frozenset({"sealed", "lease_owner", "lease_until"})
 _JOB_COLUMNS = tuple(column for column in jobs.columns if column.name not in _NOT_OF_A_JOB)
 _RECENT = 50
 
+_OPEN_AT_A_GLANCE = "SELECT 1 FROM jobs WHERE finished_at IS NULL LIMIT 1"
+_DUE_AT_A_GLANCE = "SELECT 1 FROM jobs WHERE finished_at IS NULL AND next_at <= ? AND lease_until <= ? LIMIT 1"
+_WEBHOOK_AT_A_GLANCE = "SELECT 1 FROM webhooks WHERE next_at <= ? LIMIT 1"
+
 log = structlog.get_logger("relayhub.store")
 
 
@@ -125,6 +129,10 @@ class Jobs:
         async with self._engine.reading() as connection:
             return {row[0]: row[1] for row in await connection.execute(statement)}
 
+    def seem_due(self, now: float) -> bool:
+        """Whether it is worth to ask for :meth:`due`, at once."""
+        return self._engine.glance.finds(_DUE_AT_A_GLANCE, now, now)
+
     async def claim(self, wanted: dict[str, int], now: float) -> list[Job]:
         """Take jobs that are due, at most so many of each provider, the longest due first."""
         claimed: list[Job] = []
@@ -161,6 +169,8 @@ class Jobs:
             .where(jobs.c.finished_at.is_(None), jobs.c.lease_until > now)
             .distinct()
         )
+        if not self._engine.glance.finds(_OPEN_AT_A_GLANCE):
+            return 0
         async with self._engine.writing() as connection:
             rows = [tuple(row) for row in await connection.execute(owned)]
             dead = [row[0] for row in rows if row[0] != self._epoch.id and self._is_dead(row, now)]
@@ -292,10 +302,9 @@ class Jobs:
 
     async def due_webhooks(self, now: float, limit: int, until: float) -> list[Webhook]:
         """Messages to send now; they are not due again before ``until``."""
+        if not self._engine.glance.finds(_WEBHOOK_AT_A_GLANCE, now):
+            return []  # nearly always: the file is left to those who have something to write
         due = select(webhooks.c.job_id).where(webhooks.c.next_at <= now).order_by(webhooks.c.next_at).limit(limit)
-        async with self._engine.reading() as connection:
-            if (await connection.execute(due.limit(1))).first() is None:
-                return []  # nearly always: the file is left to those who have something to write
         taken = update(webhooks).where(webhooks.c.job_id.in_(due)).values(next_at=until).returning(*webhooks.columns)
         async with self._engine.writing() as connection:
             rows = (await connection.execute(taken)).all()

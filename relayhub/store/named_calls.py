@@ -34,6 +34,7 @@ _LOOKS = 8
 """The sums are looked at whenever so much of a bound has been added: answers may be an eighth above it until then."""
 
 _SWEPT_AT_ONCE = 256
+_EXPIRED_AT_A_GLANCE = "SELECT 1 FROM named_calls WHERE expires_at <= ? LIMIT 1"
 _SLACK_S = 60.0
 """Between the clocks of processes: how much earlier than its name a call's usage row may be dated."""
 
@@ -181,6 +182,8 @@ class NamedCalls:
 
     async def sweep(self, now: float) -> bool:
         """Delete some of what has expired; whether there may be more."""
+        if not self._engine.glance.finds(_EXPIRED_AT_A_GLANCE, now):
+            return False
         c = named_calls.c
         old = select(c.key_id, c.name).where(c.expires_at <= now).limit(_SWEPT_AT_ONCE)
         async with self._engine.writing() as connection:

@@ -219,6 +219,8 @@ class Tickets:
 
     async def orphans(self, now: float) -> list[Ticket]:
         """Tickets that run in processes that have died."""
+        if not self._engine.glance.finds(_ANY_AT_A_GLANCE):
+            return []
         async with self._engine.reading() as connection:
             running = _all().where(stream_tickets.c.state == TicketState.RUNNING.value)
             found = [self._read(row, now) for row in await connection.execute(running)]
@@ -236,6 +238,8 @@ class Tickets:
 
     async def sweep(self, now: float) -> bool:
         """Delete some of what has expired; whether there may be more."""
+        if not self._engine.glance.finds(_ANY_AT_A_GLANCE):
+            return False
         expired = stream_tickets.c.expires_at <= now
         runs = select(stream_events.c.ticket_id, stream_events.c.first).join(stream_tickets).where(expired)
         forgotten = select(stream_tickets.c.id).where(
@@ -276,6 +280,8 @@ _SHOWN = (
     "followed_at",
     "expires_at",
 )
+
+_ANY_AT_A_GLANCE = "SELECT 1 FROM stream_tickets LIMIT 1"
 
 _ADVANCE = (
     update(stream_tickets)

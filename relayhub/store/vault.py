@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relayhub.store.errors import StoreError
 from relayhub.store.key_file import ID_BYTES, KeyFile, VaultKey, new_key
@@ -22,6 +21,9 @@ WITHOUT_ID = b"\x01"
 _WITH_ID = b"\x02"
 _HEAD_BYTES = len(_WITH_ID) + ID_BYTES
 
+if TYPE_CHECKING:  # 8 MB, and many a hub never seals anything: loaded when it is first used
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 log = structlog.get_logger("relayhub.store")
 
 
@@ -31,8 +33,24 @@ class _Ring:
     def __init__(self, keys: Sequence[VaultKey]) -> None:
         self.keys = tuple(keys)
         self.head = head_of(self.keys[0])
-        self.newest = AESGCM(self.keys[0].secret)
-        self.by_head = {head_of(key): AESGCM(key.secret) for key in self.keys}
+        self._secrets = {head_of(key): key.secret for key in self.keys}
+        self._ciphers: dict[bytes, AESGCM] = {}
+
+    def cipher(self, head: bytes) -> AESGCM | None:
+        """``None`` for a key that is not among these."""
+        if head in self._secrets and head not in self._ciphers:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+            self._ciphers[head] = AESGCM(self._secrets[head])
+        return self._ciphers.get(head)
+
+    def ciphers(self) -> Iterator[AESGCM]:
+        """The newest first."""
+        return filter(None, map(self.cipher, self._secrets))
+
+    @property
+    def newest(self) -> AESGCM:
+        return next(self.ciphers())
 
 
 def head_of(key: VaultKey) -> bytes:
@@ -108,16 +126,16 @@ class Vault:
 
     def _open_with_any(self, text: bytes, place: bytes) -> bytes | None:
         """Values of releases whose vault had one key do not say which it was."""
-        for cipher in self._current().by_head.values():
+        for cipher in self._current().ciphers():
             if (opened := _opened(cipher, text, place)) is not None:
                 return opened
         return None
 
     def _cipher_of(self, head: bytes) -> AESGCM | None:
-        found = self._ring.by_head.get(head)
+        found = self._ring.cipher(head)
         if found is None:
             self._look()  # another process may have begun to use a new key this moment
-            found = self._ring.by_head.get(head)
+            found = self._ring.cipher(head)
         return found
 
     def _current(self) -> _Ring:
@@ -146,6 +164,8 @@ class Vault:
 def _opened(cipher: AESGCM | None, text: bytes, place: bytes) -> bytes | None:
     if cipher is None:
         return None
+    from cryptography.exceptions import InvalidTag
+
     try:
         return cipher.decrypt(text[:_NONCE_BYTES], text[_NONCE_BYTES:], place)
     except (InvalidTag, ValueError):

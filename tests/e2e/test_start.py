@@ -16,6 +16,12 @@ NOTHING_OF_THESE = {
     "sqlalchemy.dialects.postgresql": "an index with a condition for another database loads that one's dialect",
     "alembic": "only a database that is not up to date needs it",
     "jwt": "only an account that signs its requests needs it",
+    "rich": "what draws tables, help and frames is for commands that a person reads",
+    "rich_click": "the same",
+    "pygments": "the same",
+    "cryptography": "only a hub that has something to seal needs it",
+    "relayhub_kling.provider": "only a hub that has such an upstream needs it; the same holds for every plugin",
+    "relayhub_openai.provider": "the same",
 }
 SERVE = """
 import gc, sys
@@ -32,7 +38,8 @@ import sys
 from relayhub.cli import main
 try: main(["--help"])
 except SystemExit: pass
-print([name for name in sys.modules if name.startswith("relayhub.") and name != "relayhub.cli"])
+itself = ("relayhub.cli", "relayhub.cli.pretty")
+print([name for name in sys.modules if name.startswith("relayhub.") and name not in itself])
 """
 
 

@@ -22,7 +22,8 @@ from relayhub.sdk import (
 )
 from relayhub.testing import FakeClock, ModelListSuite, NativeSuite, RegistrationSuite, TransportSuite
 from relayhub_demo.models import DEMO_MODELS
-from relayhub_demo.provider import BASE_URL, DemoProvider, DemoSettings
+from relayhub_demo.provider import BASE_URL, DemoProvider
+from relayhub_demo.settings import DemoSettings
 from relayhub_demo.transport import respond
 
 

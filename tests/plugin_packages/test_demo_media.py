@@ -63,7 +63,8 @@ from relayhub_demo.drawings import drawing
 from relayhub_demo.film import FilmStudio
 from relayhub_demo.h264 import Colour
 from relayhub_demo.models import DEMO_MODELS
-from relayhub_demo.provider import BASE_URL, DemoProvider, DemoSettings
+from relayhub_demo.provider import BASE_URL, DemoProvider
+from relayhub_demo.settings import DemoSettings
 from relayhub_demo.tones import pieces, wav_header
 from relayhub_demo.transport import respond
 from relayhub_demo.video_wire import DemoVideos
