@@ -35,12 +35,14 @@ from relayhub.store.store import Store
 from relayhub.store.windows import Calendar
 from relayhub.types.errors import ClientError
 from relayhub.types.share import WHOLE, Share
+from relayhub.upstream.memory import BodyMemory
 from relayhub.web.address import Address
 from relayhub.web.application import build_application, build_runner
 from relayhub.web.certificate import Certificate
 from relayhub.web.context import WebContext
 from relayhub.web.listener import listen, stop_listening
-from relayhub.web.overload import OVERLOAD
+from relayhub.web.machine import Machine
+from relayhub.web.overload import OVERLOAD, Overload
 
 log = structlog.get_logger("relayhub")
 
@@ -131,8 +133,14 @@ async def open_hub(
     that serve this hub together. Raises ``StoreError`` or ``HubError`` if the
     store cannot be opened."""
     async with AsyncExitStack() as stack:
-        lasting = replace(await _lasting(stack, config, plugins, clock, on_step), share=share, elsewhere=elsewhere)
-        first = build_generation(config, build_offer(config, build_entries(config, plugins, clock), clock), lasting)
+        machine = Machine(share=share.of)
+        machine.allocator.sort_out()
+        memory = BodyMemory(clock, machine)
+        lasting = replace(
+            await _lasting(stack, config, plugins, clock, on_step), share=share, elsewhere=elsewhere, memory=memory
+        )
+        entries = build_entries(config, plugins, clock, memory=memory)
+        first = build_generation(config, build_offer(config, entries, clock), lasting)
         generations = Generations(lasting, first)
         stack.push_async_callback(generations.close)
         stack.push_async_callback(lasting.drains.close)
@@ -148,7 +156,9 @@ async def open_hub(
         engine = build_engine(first.jobs.care, store, clock, lasting.watch)
         await stack.enter_async_context(engine.running())
         web = WebContext(first.serving(engine), lasting.keyring, ticket_calls, named, store, clock)
-        runner = build_runner(build_application(web, share, plugins.ingresses))
+        server = config.server
+        overload = Overload(clock, server.max_in_flight, server.max_clients, machine, share, memory)
+        runner = build_runner(build_application(web, overload, plugins.ingresses))
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         hub = Hub(lasting, generations, pipeline, engine, web, runner)

@@ -8,7 +8,7 @@ import structlog
 
 from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout, NewHold, Settled
-from relayhub.store.ledger import Ledger
+from relayhub.store.ledger import Ledger, Opening
 from relayhub.store.refusals import REQUESTS_LIMITED, requests_limited
 from relayhub.store.windows import MINUTE_S
 from relayhub.types.call import Principal, UsageRecord
@@ -21,6 +21,8 @@ log = structlog.get_logger("relayhub.call")
 class Reservation:
     """An open hold. :meth:`settle` it once; leaving the admission without that gives it back."""
 
+    __slots__ = ("_hold_id", "_ledger", "ended")
+
     def __init__(self, ledger: Ledger, hold_id: str) -> None:
         self._ledger = ledger
         self._hold_id = hold_id
@@ -31,6 +33,15 @@ class Reservation:
         or ``None`` after :data:`SETTLEMENT_WAIT_S` if the store cannot write; it stays queued then."""
         self.ended = True
         return await _durable(self._ledger.settle(self._hold_id, record), self._hold_id)
+
+    def end(self, record: UsageRecord) -> asyncio.Future[Settled]:
+        """As :meth:`settle`, for whoever does not wait in a task; the future may be cancelled, which changes nothing."""
+        self.ended = True
+        return self._ledger.settle(self._hold_id, record)
+
+    def note_delayed(self) -> None:
+        """It was not durable in time."""
+        log.error("settlement.delayed", hold_id=self._hold_id, waited_s=SETTLEMENT_WAIT_S)
 
     async def release(self) -> None:
         """Give it all back; no usage row."""
@@ -58,6 +69,34 @@ class Admitted:
             await self._reservation.release()
 
 
+class Asked(Reservation):
+    """A hold that was asked for: one to be taken with :meth:`confirm` once ``answer`` is done, or to be given up at any time
+    before."""
+
+    __slots__ = ("_admission", "_opening", "_principal", "answer")
+
+    def __init__(self, admission: Admission, ledger: Ledger, principal: Principal, opening: Opening) -> None:
+        self._ledger = ledger
+        self._hold_id = opening.hold_id
+        self.ended = False
+        self._admission = admission
+        self._principal = principal
+        self._opening = opening
+        self.answer = opening.answer
+
+    def confirm(self) -> None:
+        """Raises as :meth:`Admission.admit`; from then on it must be ended."""
+        try:
+            self.answer.result()
+        except ClientError as error:
+            self._admission.note_refused(self._principal, error)
+            raise
+
+    def give_up(self) -> None:
+        """Whatever was or will be held is given back by itself."""
+        self._opening.give_up()
+
+
 class Admission:
     """Admits calls against the ledger."""
 
@@ -75,16 +114,24 @@ class Admission:
         new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
         return Admitted(self, principal, new)
 
+    def ask(self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout, *, tokens: int = 0) -> Asked:
+        """As :meth:`admit`, for whoever does not wait in a task."""
+        if self._busy:
+            self._refuse_early(principal)
+        new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
+        return Asked(self, self._ledger, principal, self._ledger.ask(new))
+
     async def hold(self, principal: Principal, new: NewHold) -> Reservation:
         """Whoever takes it must end it; see :meth:`admit`."""
         self._refuse_early(principal)
         try:
             return Reservation(self._ledger, await self._ledger.hold(new))
         except ClientError as error:
-            self._remember(principal, error)
+            self.note_refused(principal, error)
             raise
 
-    def _remember(self, principal: Principal, error: ClientError) -> None:
+    def note_refused(self, principal: Principal, error: ClientError) -> None:
+        """For refusing early what would be refused again."""
         if error.code == REQUESTS_LIMITED and error.retry_after_s is not None:
             self._busy[principal.key_id] = principal, self._clock.now() + error.retry_after_s
 

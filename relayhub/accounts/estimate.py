@@ -21,13 +21,10 @@ class Quote:
     media: MediaUsage | None = None
 
 
-def estimate_tokens(*, body_bytes: int, bytes_per_token: int, output_cap: int | None, choices: int) -> int:
-    """Input and output together, as :func:`estimate_nano` counts them."""
-    return -(-body_bytes // bytes_per_token) + (output_cap or 0) * choices
-
-
-def estimate_nano(price: Price, *, body_bytes: int, bytes_per_token: int, output_cap: int | None, choices: int) -> int:
-    """Input by the size of the request, output by its limit for each choice; ``output_cap`` ``None``: no output is
-    generated (embeddings). Rounded up, and never more than the ledger can hold."""
-    input_tokens = -(-body_bytes // bytes_per_token)
-    return min(price.most_nano(input_tokens, (output_cap or 0) * choices), MAX_NANO)
+def estimate(
+    price: Price, *, body_bytes: int, bytes_per_token: int, output_cap: int | None, choices: int
+) -> tuple[int, int]:
+    """Cost and tokens: input by the size of the request, output by its limit for each choice; ``output_cap`` ``None``: no
+    output is generated (embeddings). Rounded up, and never more than the ledger can hold."""
+    input_tokens, output_tokens = -(-body_bytes // bytes_per_token), (output_cap or 0) * choices
+    return min(price.most_nano(input_tokens, output_tokens), MAX_NANO), input_tokens + output_tokens

@@ -33,6 +33,7 @@ from relayhub.sdk.clock import Clock
 from relayhub.store.store import Store
 from relayhub.types.share import WHOLE, Share
 from relayhub.upstream.media import MediaFetcher, MediaLimits
+from relayhub.upstream.memory import BodyMemory
 from relayhub.web.address import Address
 from relayhub.web.admin.context import AdminContext, admin_context
 from relayhub.web.context import Serving
@@ -56,6 +57,7 @@ class Lasting:
     elsewhere: Elsewhere | None = None
     """The other processes of this hub."""
     drains: Drains = field(default_factory=Drains)
+    memory: BodyMemory = field(default_factory=BodyMemory)
 
 
 @dataclass(frozen=True, slots=True)

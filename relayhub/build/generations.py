@@ -40,7 +40,7 @@ class Generations:
             if one.capabilities.jobs and (one.name in before.providers or one.name in with_jobs)
         )
         lasting, number = self._lasting, before.number + 1
-        entries = build_entries(config, lasting.plugins, lasting.clock, before.entries, number)
+        entries = build_entries(config, lasting.plugins, lasting.clock, before.entries, number, lasting.memory)
         try:
             offer = await asyncio.to_thread(build_offer, config, entries, lasting.clock)
             return build_generation(config, offer, lasting, before, removed)

@@ -17,6 +17,7 @@ from relayhub.sdk.clock import Clock
 from relayhub.sdk.provider import ProviderContext, TransportProvider
 from relayhub.sdk.transport import Transport
 from relayhub.types.http import Deadlines
+from relayhub.upstream.memory import BodyMemory
 from relayhub.upstream.network import open_transport
 from relayhub.upstream.options import NetworkOptions
 from relayhub.upstream.retiring import RetirableTransport, Retiring
@@ -63,18 +64,30 @@ def _made_of(entry: ProviderConfig) -> tuple[object, ...]:
 
 
 def build_entries(
-    config: Config, plugins: PluginHost, clock: Clock, before: Mapping[str, BuiltEntry] | None = None, number: int = 0
+    config: Config,
+    plugins: PluginHost,
+    clock: Clock,
+    before: Mapping[str, BuiltEntry] | None = None,
+    number: int = 0,
+    memory: BodyMemory | None = None,
 ) -> dict[str, BuiltEntry]:
     """By name, in the order of the config. ``before``: from the config that is in force, to take over what is the same.
-    ``number``: the how manieth config of this process it is."""
+    ``number``: the how manieth config of this process it is. ``memory``: what counts all answers that are held whole."""
+    memory = memory or BodyMemory()
     return {
-        name: _build_entry(name, entry, plugins, clock, (before or {}).get(name), number)
+        name: _build_entry(name, entry, plugins, clock, (before or {}).get(name), number, memory)
         for name, entry in config.providers.items()
     }
 
 
 def _build_entry(
-    name: str, entry: ProviderConfig, plugins: PluginHost, clock: Clock, before: BuiltEntry | None, number: int
+    name: str,
+    entry: ProviderConfig,
+    plugins: PluginHost,
+    clock: Clock,
+    before: BuiltEntry | None,
+    number: int,
+    memory: BodyMemory,
 ) -> BuiltEntry:
     authority = _digest(entry.ca_file)
     if before is not None and before.serves(entry, authority):
@@ -83,7 +96,7 @@ def _build_entry(
     if before is not None and before.reaches(entry, authority) and not before.providers[0].own_transport:
         shared = before.providers[0].transport
     built = build_credentials(name, entry, plugins, clock, shared)
-    return BuiltEntry(entry, authority, tuple(replace(provider, since=number) for provider in built))
+    return BuiltEntry(entry, authority, tuple(replace(provider, since=number, memory=memory) for provider in built))
 
 
 def _digest(file: Path | None) -> str:

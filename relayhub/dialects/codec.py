@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from relayhub.types.chat import ChatEvent, ChatReply, ChatRequest, ImageForm
 from relayhub.types.errors import RelayhubError
 from relayhub.types.usage import Usage
@@ -20,8 +22,7 @@ class Framing(StrEnum):
     """One JSON array that grows, element by element (Gemini without ``alt=sse``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """The few fields of a request that relaying it needs, read without decoding the rest.
 
     ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model
@@ -42,10 +43,11 @@ class Envelope:
     as_is: bool = False
     has_stream_options: bool = True
     """``False``: certainly not."""
+    cuts: tuple[tuple[int, int], ...] = ()
+    """Of the body; see :data:`relayhub.dialects.outline.Cuts`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientView:
+class ClientView(msgspec.Struct, frozen=True):
     """How the client wants to see its answer.
 
     ``model``: the public name that it sees; ``upstream_model``: the upstream's. ``call_id`` and ``created`` (unix

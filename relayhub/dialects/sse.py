@@ -48,9 +48,10 @@ class FrameSplitter:
         self._buffer += data
         return self._take_whole()
 
-    def passes(self, data: bytes) -> bool:
-        """Whether ``data`` is one frame of its own, and nothing else has to be known to see that. It counts as fed then."""
-        return self._plain and not self._buffer and b"\r" not in data and self._is_one_frame(data)
+    @property
+    def between_frames(self) -> bool:
+        """All that has come was whole frames, with LF alone, and what comes next begins another one."""
+        return self._plain and not self._buffer
 
     def _is_one_frame(self, data: bytes) -> bool:
         """One line and a blank one. (Looking for a single byte is several times faster than for two.)"""

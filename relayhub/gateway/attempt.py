@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from relayhub.accounts.admission import Reservation
 from relayhub.gateway.call import Client, ClientLeft
 from relayhub.gateway.conversation import Conversation, Conversations
-from relayhub.gateway.lanes import Lane, TranslatedChat
+from relayhub.gateway.lanes import Lane, NativeChat, TranslatedChat
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.settling import Settling, attempt_fields
+from relayhub.gateway.steady import SteadyWay
 from relayhub.gateway.tally import Tally
 from relayhub.plugins.isolation import is_own
 from relayhub.routing.catalog import Route
@@ -74,6 +75,26 @@ class Attempt:
             tally.sent = error.delivered
             raise
 
+    async def exchange(
+        self,
+        way: SteadyWay,
+        lane: NativeChat,
+        body: bytes,
+        client: Client,
+        tally: Tally,
+        reservation: Reservation,
+    ) -> None:
+        """Over a way whose requests are prepared but for their body."""
+        client.note_dropped(way.dropped)
+        tally.sent = True
+        reply = await way.transport.exchange(way.prepared, body, tally.route.provider.deadlines)
+        try:
+            await self.answer(lane, reply, client, tally, reservation)
+        except BaseException:
+            reply.abort()
+            raise
+        reply.leave()
+
     async def answer(
         self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
@@ -83,7 +104,7 @@ class Attempt:
         if tally.call.envelope.stream:
             stream = tally.stream = lane.stream(reply.headers)
             relaying = StreamRelay(stream, client, tally)
-            await relay(reply, relaying.take, relaying.go_on)
+            await relay(reply, relaying.take, relaying.go_on, relaying.express())
             await self._end_stream(lane, relaying, reservation)
         else:
             await self._whole(lane, reply, client, tally, reservation)
@@ -91,7 +112,7 @@ class Attempt:
     async def rest(self, lane: Lane, reply: UpstreamReply, relaying: StreamRelay, reservation: Reservation) -> None:
         """Go on with a stream whose client has to be waited for."""
         if await relaying.go_on():
-            await relay(reply, relaying.take, relaying.go_on)
+            await relay(reply, relaying.take, relaying.go_on, relaying.express())
         await self._end_stream(lane, relaying, reservation)
 
     async def _end_stream(self, lane: Lane, relaying: StreamRelay, reservation: Reservation) -> None:
@@ -104,11 +125,15 @@ class Attempt:
     async def _whole(
         self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
-        answer = tally.answered(lane, await read_whole(reply))
-        if lane.state is not None:
-            await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
-        await self.settling.settle(reservation, tally, Outcome.COMPLETED)
-        await client.reply(answer.body, answer.content_type)
+        with tally.route.provider.memory.lease() as lease:
+            answer = tally.answered(lane, await read_whole(reply, lease))
+            lease.settle(len(answer.body))
+            if lane.state is not None:
+                await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)
+            await self.settling.settle(reservation, tally, Outcome.COMPLETED)
+            given = client.reply(answer.body, answer.content_type)
+            del answer  # else it would live on in the traceback of a client that leaves
+            await given
 
 
 def _broken_provider(route: Route) -> UpstreamError:

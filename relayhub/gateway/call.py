@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from relayhub.dialects.codec import Envelope
 from relayhub.sdk.ordering import CallView
@@ -12,8 +13,7 @@ from relayhub.types.call import Operation, Principal
 from relayhub.types.http import Body
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """What a client asked for.
 
     ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds; ``body``, where it is
@@ -31,7 +31,7 @@ class Call:
     received_at: float
     client: str = ""
     provider: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def view(self, model: str) -> CallView:
         """For plugins. ``model``: as it is listed."""
@@ -82,6 +82,18 @@ class Client(Protocol):
     @property
     def status(self) -> int | None:
         """What the client was told, once it was told."""
+        ...
+
+
+class DirectClient(Client, Protocol):
+    """A client that can be given an answer's end in one turn of the loop."""
+
+    def give(self, body: bytes, content_type: str) -> None:
+        """As ``reply``, without waiting for the client to take it. Raises ``ClientLeft``."""
+        ...
+
+    def give_end(self, frames: bytes) -> None:
+        """As ``end``, in the same way."""
         ...
 
 

@@ -81,13 +81,15 @@ class Counting:
                 return None
             if not 200 <= reply.status < 300:
                 raise wire.error(await read_error(reply))
-            return (await read_whole(reply)).body
+            with route.provider.memory.lease() as lease:
+                return (await read_whole(reply, lease)).body
 
     async def _counted(self, counter: TokenCounter, route: Route, conversation: ChatRequest) -> int | None:
         provider = route.provider
         try:
             steps = counter.count_tokens(route.upstream_model, conversation)
-            return await drive(steps, provider.transport, provider.deadlines)
+            with provider.memory.lease() as lease:
+                return await drive(steps, provider.transport, provider.deadlines, lease)
         except UpstreamError as error:
             log.warning("count.failed", provider=provider.name, model=route.upstream_model, code=error.code)
             return None

@@ -4,8 +4,10 @@ through the hub types otherwise. Sans-io: the pipeline moves the bytes."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from relayhub.dialects.codec import ChatDialect, ClientDialect, ClientView, Framing
 from relayhub.dialects.openai_embeddings import EmbeddingsDialect
@@ -152,7 +154,7 @@ class TranslatedChat:
 
     def prepare(self, conversation: ChatRequest) -> None:
         """To be called before :meth:`request`."""
-        self.view = replace(self.view, request=conversation)
+        self.view = msgspec.structs.replace(self.view, request=conversation)
 
     @property
     def wants_inline_media(self) -> bool:

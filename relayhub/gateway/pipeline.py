@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 from relayhub.accounts.admission import Admission, Reservation
-from relayhub.accounts.estimate import Quote, estimate_nano, estimate_tokens
+from relayhub.accounts.estimate import Quote, estimate
 from relayhub.gateway.attempt import Attempt
-from relayhub.gateway.call import Call, Client
+from relayhub.gateway.call import Call, Client, DirectClient
 from relayhub.gateway.conversation import Conversation, Conversations
-from relayhub.gateway.departure import LeavingTerms
+from relayhub.gateway.course import Courses
+from relayhub.gateway.departure import Departure, LeavingTerms
+from relayhub.gateway.direct import DirectCall, Done
 from relayhub.gateway.draining import Drains
 from relayhub.gateway.hedging import hedged
 from relayhub.gateway.lanes import Codecs, Lane, choose_lane, view_of
@@ -45,12 +48,15 @@ class Pipeline:
     leaving: LeavingTerms = field(default_factory=LeavingTerms)
     drains: Drains = field(default_factory=Drains)
     steady_ways: SteadyWays = field(init=False)
+    courses: Courses = field(init=False)
     settling: Settling = field(init=False)
     attempt: Attempt = field(init=False)
 
     def __post_init__(self) -> None:
         settling = Settling(self.open_calls)
-        object.__setattr__(self, "steady_ways", SteadyWays(self.codecs))
+        ways = SteadyWays(self.codecs)
+        object.__setattr__(self, "steady_ways", ways)
+        object.__setattr__(self, "courses", Courses(self.catalog, ways, self.leaving, self.clock))
         object.__setattr__(self, "settling", settling)
         object.__setattr__(self, "attempt", Attempt(self.conversations, settling))
 
@@ -74,13 +80,29 @@ class Pipeline:
             self.open_calls,
         )
 
+    def begin(self, call: Call, client: DirectClient, done: Done) -> DirectCall | None:
+        """The same without a task: ``done`` is called with what :meth:`serve` would have raised. ``None``: nothing has
+        happened, and the call needs :meth:`serve`. Raises what finding its way raises."""
+        course = self.courses.of(call)
+        if course is None or self.router.ordering is not None or not self.router.health.is_well(course.route):
+            return None
+        tally = Tally(call, course.resolved, client, self.clock, Departure(course.policy))
+        amount_nano, tokens = self._estimate_one(call, course.route)
+        about = course.about if call.envelope.user is None else tally.about()
+        asked = self.admission.ask(call.principal, amount_nano, call.id, about, tokens=tokens)
+        return DirectCall(self.attempt, course.way, tally, client, asked, self.router, done)
+
     async def _serve(self, call: Call, resolved: Resolved, client: Client, tally: Tally) -> None:
         with self.open_calls.track(call.principal.key_id):
             amount_nano, tokens = self._estimate(call, resolved)
             admitted = self.admission.admit(call.principal, amount_nano, call.id, tally.about(), tokens=tokens)
-            async with admitted as reservation:
-                work = self._attempts(resolved, call, client, tally, reservation)
-                await self.settling.attended(work, tally, reservation)
+            try:
+                async with admitted as reservation:
+                    work = self._attempts(resolved, call, client, tally, reservation)
+                    await self.settling.attended(work, tally, reservation)
+            except asyncio.CancelledError:
+                self.settling.tell_cut(tally)  # if it was while it asked for its hold
+                raise
 
     def quote(self, call: Call) -> Quote:
         """What the call would hold; nothing is held, and nothing is sent. Raises ``ClientError``."""
@@ -90,18 +112,22 @@ class Pipeline:
 
     def _estimate(self, call: Call, resolved: Resolved) -> tuple[int, int]:
         """Cost and tokens, of the route that has most of them: any of them may have to serve it."""
-        envelope, per_token, generates = call.envelope, self.bytes_per_token, call.operation in GENERATING
-        body_bytes, choices = call.size + envelope.media_tokens * per_token, envelope.choices
         nano = tokens = 0
         for route in resolved.routes:
-            cap = (envelope.output_cap or route.max_output_tokens) if generates else None
-            cost = estimate_nano(
-                route.price, body_bytes=body_bytes, bytes_per_token=per_token, output_cap=cap, choices=choices
-            )
-            size = estimate_tokens(body_bytes=body_bytes, bytes_per_token=per_token, output_cap=cap, choices=choices)
+            cost, size = self._estimate_one(call, route)
             nano, tokens = max(nano, cost), max(tokens, size)
         hedges = self.router.hedge_after_s(call.operation) is not None and len(resolved.routes) > 1
         return (2 * nano if hedges else nano), tokens
+
+    def _estimate_one(self, call: Call, route: Route) -> tuple[int, int]:
+        envelope, per_token = call.envelope, self.bytes_per_token
+        return estimate(
+            route.price,
+            body_bytes=call.size + envelope.media_tokens * per_token,
+            bytes_per_token=per_token,
+            output_cap=(envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None,
+            choices=envelope.choices,
+        )
 
     async def _attempts(
         self, resolved: Resolved, call: Call, client: Client, tally: Tally, reservation: Reservation
@@ -148,20 +174,11 @@ class Pipeline:
         tally.begin(route)
         way = Way(self.router, (route,), tally.call.operation)
         with way.trying(route) as tally.trial:
-            await self.attempt.only(self._exchange(steady, client, tally, reservation), tally)
+            await self.attempt.only(self._steadily(steady, client, tally, reservation), tally)
 
-    async def _exchange(self, steady: SteadyWay, client: Client, tally: Tally, reservation: Reservation) -> None:
+    async def _steadily(self, steady: SteadyWay, client: Client, tally: Tally, reservation: Reservation) -> None:
         lane = steady.lane(tally.call, tally.model, tally.route, self.clock)
-        body = lane.body()
-        client.note_dropped(steady.dropped)
-        tally.sent = True
-        reply = await steady.transport.exchange(steady.prepared, body, tally.route.provider.deadlines)
-        try:
-            await self.attempt.answer(lane, reply, client, tally, reservation)
-        except BaseException:
-            reply.abort()
-            raise
-        reply.leave()
+        await self.attempt.exchange(steady, lane, lane.body(), client, tally, reservation)
 
     def _lane(self, call: Call, model: str, route: Route, *, witness: bool) -> Lane | None:
         view = view_of(call, route.model or model, route, int(self.clock.now()))

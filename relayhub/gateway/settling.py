@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -40,7 +41,10 @@ class CallLog:
         self().warning("attempt.failed", **attempt_fields(tally, error))
 
     def finished(self, tally: Tally, record: UsageRecord) -> None:
-        self().info(
+        log = self()
+        if not log.is_enabled_for(logging.INFO):
+            return
+        log.info(
             "call.finished",
             call_id=record.call_id,
             key=tally.call.principal.key_name,
@@ -97,6 +101,11 @@ class Settling:
         """The client left, or the hub is cutting its last calls off; by now the upstream connection is closed."""
         by_hub = None if tally.departure.left else self.open_calls.cancelled_by_hub(call)
         await self.settle(reservation, tally, Outcome.HUB_ERROR if by_hub else Outcome.CLIENT_LEFT, by_hub)
+        self.tell_cut(tally, call)
+
+    def tell_cut(self, tally: Tally, call: Cancellable | None = None) -> None:
+        """Raises what the client of a cancelled call is told, if it was the hub that cancelled it; the task goes on then."""
+        by_hub = None if tally.departure.left else self.open_calls.cancelled_by_hub(call)
         if by_hub is not None:
             task = asyncio.current_task()
             assert task is not None
@@ -108,7 +117,7 @@ def _outcome(error: RelayhubError) -> Outcome:
     match error:
         case ClientError() | UpstreamError(kind=ErrorKind.UPSTREAM_REJECTED):
             return Outcome.REJECTED
-        case UpstreamError():
+        case UpstreamError() if error.kind is not ErrorKind.UNAVAILABLE:
             return Outcome.UPSTREAM_ERROR
         case _:
             return Outcome.HUB_ERROR

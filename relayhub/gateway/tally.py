@@ -30,8 +30,38 @@ class Claims(Protocol):
     def claim(self, tally: Tally) -> None: ...
 
 
+def about_of(call: Call, model: str, route: Route, user: str | None) -> HoldAbout:
+    """``model``: the public name."""
+    return HoldAbout(
+        operation=str(call.operation),
+        dialect=str(call.dialect),
+        model=model,
+        provider=route.provider.name,
+        upstream_model=route.upstream_model,
+        stream=call.envelope.stream,
+        price=route.price.describe(),
+        user_identifier=user,
+        price_version=route.price.version,
+    )
+
+
 class Tally:
     """The bookkeeping of one call. The pipeline writes it; nothing else does."""
+
+    trial: Trial | None = None
+    race: Claims | None = None
+    """Where two attempts run beside each other."""
+    rival: Tally | None = None
+    """The other attempt of such a race."""
+    attempts = 0
+    sent = False
+    """The current attempt's request may have reached its upstream."""
+    usage: Usage | None = None
+    whole_chars = 0
+    """What the model wrote in a whole answer without usage."""
+    stream: LaneStream | None = None
+    first_byte_at: float | None = None
+    settled = False
 
     def __init__(
         self, call: Call, resolved: Resolved, client: Client, clock: Clock, departure: Departure | None = None
@@ -41,29 +71,14 @@ class Tally:
         self.model = resolved.model
         """Public name; a fall-back's own once one is tried."""
         self.route: Route = resolved.routes[0]
-        self.trial: Trial | None = None
-        self.race: Claims | None = None
-        """Where two attempts run beside each other."""
-        self.rival: Tally | None = None
-        """The other attempt of such a race."""
-        self.attempts = 0
-        self.sent = False
-        """The current attempt's request may have reached its upstream."""
-        self.usage: Usage | None = None
-        self.whole_chars = 0
-        """What the model wrote in a whole answer without usage."""
-        self.stream: LaneStream | None = None
-        self.first_byte_at: float | None = None
-        self.settled = False
         self._resolved = resolved
-        self._asked = resolved.model
         self._client = client
         self._clock = clock
 
     def begin(self, route: Route) -> None:
         """A new attempt; what the one before it saw no longer counts."""
         self.route = route
-        self.model = route.model or self._asked
+        self.model = route.model or self._resolved.model
         self.trial = None
         self.attempts += 1
         self.sent = False
@@ -116,23 +131,12 @@ class Tally:
 
     def about(self) -> HoldAbout:
         """What the hold says of the call, should nothing more ever be heard of it."""
-        call, route = self.call, self.route
-        return HoldAbout(
-            operation=call.operation.value,
-            dialect=str(call.dialect),
-            model=self.model,
-            provider=route.provider.name,
-            upstream_model=route.upstream_model,
-            stream=call.envelope.stream,
-            price=route.price.describe(),
-            user_identifier=call.envelope.user,
-            price_version=route.price.version,
-        )
+        return about_of(self.call, self.model, self.route, self.call.envelope.user)
 
     def record(self, outcome: Outcome, error: RelayhubError | None = None) -> UsageRecord:
         """The usage row. Charged: what was measured; else an estimate, for whatever the upstream may have executed;
         nothing where it failed before it delivered anything, or where the policy forgives what was not delivered."""
-        departure = self.departure
+        departure, now = self.departure, self._clock.monotonic()
         left = departure.left or outcome is Outcome.CLIENT_LEFT
         forgiven = left and departure.is_void
         measured = None if forgiven else self._measured(outcome)
@@ -140,30 +144,34 @@ class Tally:
         if left and outcome is Outcome.COMPLETED:
             outcome = Outcome.CLIENT_LEFT
         call, route = self.call, self.route
+        principal, price, provider = call.principal, route.price, route.provider
+        cost_nano = 0 if usage is None else price.cost_nano(usage)
+        if usage is not None and self.rival is not None:
+            cost_nano += self._rivals_nano(usage)
         return UsageRecord(
             call_id=call.id,
             at=self._clock.now(),
-            account_id=call.principal.account_id,
-            key_id=call.principal.key_id,
-            operation=call.operation.value,
+            account_id=principal.account_id,
+            key_id=principal.key_id,
+            operation=str(call.operation),
             dialect=str(call.dialect),
             model=self.model,
-            provider=route.provider.name,
+            provider=provider.name,
             upstream_model=route.upstream_model,
             stream=call.envelope.stream,
             outcome=outcome,
             measured=measured is not None,
             usage=usage or Usage(),
-            cost_nano=route.price.cost_nano(usage) + self._rivals_nano(usage) if usage is not None else 0,
-            price=route.price.describe(),
+            cost_nano=cost_nano,
+            price=price.describe(),
             attempts=self.attempts,
             status=ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
             error_code=error.code if error is not None else None,
             user_identifier=call.envelope.user,
-            first_byte_ms=self._ms(self.first_byte_at),
-            duration_ms=self._ms(self._clock.monotonic()) or 0,
-            price_version=route.price.version,
-            upstream_cost_nano=route.price.upstream_nano(usage),
+            first_byte_ms=None if self.first_byte_at is None else _ms(self.first_byte_at - call.received_at),
+            duration_ms=_ms(now - call.received_at),
+            price_version=price.version,
+            upstream_cost_nano=None if price.upstream is None else price.upstream_nano(usage),
             on_disconnect=departure.policy if left else None,
         )
 
@@ -193,5 +201,6 @@ class Tally:
         input_tokens = -(-self.call.size // CHARS_PER_TOKEN) if said is None else said.input_tokens
         return replace(said or Usage(), input_tokens=input_tokens, output_tokens=self._delivered_tokens())
 
-    def _ms(self, moment: float | None) -> int | None:
-        return None if moment is None else round((moment - self.call.received_at) * 1000)
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

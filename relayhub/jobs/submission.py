@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import orjson
 import structlog
 
@@ -175,7 +176,7 @@ class Submissions:
         video_ms = max(offer.usage.video_ms for offer in offers)
         who = call.principal
         new = NewHold(call.id, who.key_id, who.account_id, amount, about, video_ms=video_ms)
-        return OpenHold(job.hold_id, new, orjson.dumps(about).decode())
+        return OpenHold(job.hold_id, new, msgspec.json.encode(about).decode())
 
     def _once(self, call: MediaCall) -> Once | None:
         if call.once is None:

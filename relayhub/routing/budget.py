@@ -46,7 +46,9 @@ class RetryBudget:
 
     def called(self, provider: str) -> None:
         """A call's first attempt went there."""
-        purse = self._purse(provider)
+        purse = self._purses.get(provider)
+        if purse is None:
+            purse = self._purse(provider)
         purse.shares = min(purse.shares + self._terms.share, self._terms.share * BURST_CALLS)
 
     def take(self, provider: str) -> bool:

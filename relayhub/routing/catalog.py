@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeAlias
 
@@ -49,6 +50,11 @@ class Route:
     """Its prices over time; ``None``: ``price`` is the only one."""
     on_disconnect: OnDisconnect | None = None
     """What becomes of a call whose client leaves; ``None``: as the config has it for all."""
+    key: tuple[str, str] = field(init=False, repr=False, compare=False)
+    """Whatever is learnt of it is kept under this."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.provider.known_as, self.upstream_model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,18 @@ class Catalog:
         """What was resolved before, without prices."""
         self._charges: dict[tuple[int, int, int], tuple[Route, Price, Route]] = {}
         """Routes with another price, by the identity of both, which are kept here so that it stays their own."""
+        self._dates: list[float] = []
+        """From which on some price is in force, in ascending order."""
         for spec in specs:
             self._add(spec)
+        self._dates.sort()
         self._wildcards.sort(key=lambda spec: len(spec.name), reverse=True)
 
     def _add(self, spec: ModelSpec) -> None:
         provider = spec.route.provider
         self._providers.setdefault(provider.name, provider.type)
+        if spec.route.tariff is not None:
+            self._dates.extend(since for since, _ in spec.route.tariff.prices)
         if spec.name.endswith("*"):
             self._wildcards.append(spec)
             return
@@ -119,6 +130,11 @@ class Catalog:
             self._found[key] = found
         routes = self._charged(found.routes, principal)
         return found if routes is found.routes else Resolved(found.model, routes)
+
+    def until(self, now: float) -> float:
+        """Unix time from which on something may resolve to another price or to further routes; infinity if never."""
+        at = bisect_right(self._dates, now)
+        return self._dates[at] if at < len(self._dates) else inf
 
     def _find(self, asked: str, principal: Principal, operation: Operation, platform: str | None) -> Resolved:
         here = None if platform is None else self.platform(platform)

@@ -17,6 +17,7 @@ from relayhub.sdk.provider import Steps
 from relayhub.types.errors import ErrorKind, RelayhubError, UpstreamError
 from relayhub.types.http import Effect, HttpReply, HttpRequest
 from relayhub.upstream.body import read_whole
+from relayhub.upstream.memory import Lease
 from relayhub.upstream.steps import MAX_STEPS
 
 T = TypeVar("T")
@@ -38,6 +39,11 @@ class Driven(Generic[T]):
     taken: bool = False
     ambiguous: bool = False
     hosts: set[str] = field(default_factory=set)
+    lease: Lease = field(init=False)
+    """Of the answers: of the largest, as most operations have one at most that counts."""
+
+    def __post_init__(self) -> None:
+        self.lease = self.provider.memory.lease()
 
     async def run(self, steps: Steps[T], total_s: float) -> T:
         """To the end, within ``total_s`` seconds. Raises ``RelayhubError``; an ``UpstreamError`` says in ``delivered``
@@ -62,6 +68,7 @@ class Driven(Generic[T]):
             raise _broken(self.provider, delivered=self.paid_sent) from error
         finally:
             self._close(steps)
+            self.lease.settle(0)
 
     def _close(self, steps: Steps[T]) -> None:
         """A wire may clean up, but not change what came of its operation."""
@@ -122,7 +129,7 @@ class Driven(Generic[T]):
 
     async def _send(self, request: HttpRequest) -> HttpReply:
         async with self.provider.send(request) as reply:
-            return await read_whole(reply)
+            return await read_whole(reply, self.lease)
 
 
 def host_of(url: str) -> str:

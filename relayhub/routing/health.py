@@ -29,7 +29,7 @@ SMOOTHING = 0.3
 PROVIDER_FAILED = "provider_failed"
 """The code of an error that stands for what a plugin raised."""
 
-_NOT_THEIRS = frozenset({"upload_lost", "upstream_request_invalid"})
+_NOT_THEIRS = frozenset({"upload_lost", "upstream_request_invalid", "memory_short"})
 """Failures on our side of the connection."""
 
 
@@ -279,9 +279,10 @@ class Health:
 
     def is_well(self, route: Route) -> bool:
         """Whether nothing at all speaks against it; the quick question for models with one route."""
-        label, circuits = route.provider.known_as, self._circuits
-        known = circuits and ((label, route.upstream_model) in circuits or (label, None) in circuits)
-        return not known and not self._is_full(route)
+        circuits = self._circuits
+        if circuits and (route.key in circuits or (route.key[0], None) in circuits):
+            return False
+        return route.provider.max_in_flight is None or not self._is_full(route)
 
     def busy(self, provider: str) -> int:
         """Calls under way at a provider, by its configured name."""
@@ -294,11 +295,14 @@ class Health:
         return self._calls[name] + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
 
     def _count(self, provider: Provider, change: int) -> None:
-        calls = self._calls[provider.name] = max(0, self._calls[provider.name] + change)
-        if not calls:
-            del self._calls[provider.name]
+        name = provider.name
+        calls = self._calls.get(name, 0) + change
+        if calls > 0:
+            self._calls[name] = calls
+        else:
+            self._calls.pop(name, None)
         if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(provider.name, calls)
+            self._elsewhere.note(name, max(0, calls))
 
     # --- what calls report --------------------------------------------------------------------------------------------
 
@@ -327,12 +331,14 @@ class Health:
         load, first_byte_s = self._load(route), self._clock.monotonic() - began
         before = load.first_byte_s
         load.first_byte_s = first_byte_s if before is None else before + SMOOTHING * (first_byte_s - before)
-        for key, circuit in self._known(route):
-            self._keep(key, after_first_byte(circuit, began, self._terms))
+        if self._circuits:
+            for key, circuit in self._known(route):
+                self._keep(key, after_first_byte(circuit, began, self._terms))
 
     def succeeded(self, route: Route, began: float) -> None:
-        for key, circuit in self._known(route):
-            self._keep(key, after_success(circuit, began))
+        if self._circuits:
+            for key, circuit in self._known(route):
+                self._keep(key, after_success(circuit, began))
 
     def failed(self, route: Route, verdict: Verdict, *, probe: bool) -> None:
         label = route.provider.known_as
@@ -374,8 +380,6 @@ class Health:
 
     def _known(self, route: Route) -> list[tuple[Key, Circuit]]:
         """The circuits of a route that are not fresh."""
-        if not self._circuits:
-            return []
         return [(key, circuit) for key in _keys(route) if (circuit := self._circuits.get(key)) is not None]
 
     # --- bounds -------------------------------------------------------------------------------------------------------
@@ -390,7 +394,7 @@ class Health:
             self._circuits.popitem(last=False)
 
     def _load(self, route: Route) -> _Load:
-        key: Key = (route.provider.known_as, route.upstream_model)
+        key: Key = route.key
         load = self._loads.get(key)
         if load is None:
             load = self._loads[key] = _Load()
@@ -406,5 +410,4 @@ class Health:
 
 
 def _keys(route: Route) -> tuple[Key, Key]:
-    label = route.provider.known_as
-    return (label, route.upstream_model), (label, None)
+    return route.key, (route.key[0], None)

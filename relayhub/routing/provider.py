@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -13,6 +13,7 @@ from relayhub.routing.capabilities import Capabilities
 from relayhub.sdk.transport import Transport, UpstreamReply
 from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.types.json import Json
+from relayhub.upstream.memory import BodyMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Provider:
     """Its plugin made it."""
     since: int = 0
     """The how manieth config of this process brought it as it is."""
+    memory: BodyMemory = field(default_factory=BodyMemory, compare=False)
+    """Counts the answers of it that are held whole, with those of all others."""
 
     @property
     def label(self) -> str:

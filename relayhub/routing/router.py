@@ -107,6 +107,11 @@ class Router:
             raise none_left(choice)
         return tuple(one.route for one in choice.taken)
 
+    def alone(self, route: Route) -> Trial:
+        """The attempt of a call that has one route only; see :meth:`Trial.begin`."""
+        self.budget.called(route.provider.name)
+        return Trial(self, route)
+
     def hedge_after_s(self, operation: Operation) -> float | None:
         """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
         return self.terms.hedge_after_s if operation is Operation.CHAT else None
@@ -167,7 +172,7 @@ class Way:
     def _may_repeat(self, error: UpstreamError) -> bool:
         if not error.delivered:
             return error.retryable
-        return self._repeats and error.kind is not ErrorKind.UPSTREAM_REJECTED
+        return self._repeats and error.kind not in (ErrorKind.UPSTREAM_REJECTED, ErrorKind.UNAVAILABLE)
 
     def _rule_out(self, error: UpstreamError) -> None:
         """The same upstream with another credential would fail in the same way, unless it failed for the credential."""

@@ -18,7 +18,7 @@ from relayhub.store.audit import Actor, Change, write_changes
 from relayhub.store.backup_proof import Proof, prove
 from relayhub.store.durable import SIDE_FILES, beside, draft_of, drop_side_files, exists, put_in_place, sync
 from relayhub.store.errors import StoreError
-from relayhub.store.limit_batch import JOBS_EPOCH
+from relayhub.store.known import JOBS_EPOCH
 from relayhub.store.vault import Vault
 
 _SHARED_LOCK = (0x40000002, 510)

@@ -1,17 +1,19 @@
-"""One transaction of the writer: read what the items touch, decide each in order, write it all with few statements.
+"""One transaction of the writer: read what the items touch and is not known, decide each in order, write it all with few
+statements.
 
-An item that is refused leaves no trace and does not disturb the others. Runs in the writer's thread, inside a
-transaction that the caller began and will commit. Nothing here is kept from one transaction to the next.
+An item that is refused leaves no trace and does not disturb the others. Runs in the writer's thread, inside a transaction
+that the caller began and will commit. What is kept from one transaction to the next is in
+:class:`relayhub.store.known.Known`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import orjson
+from msgspec import structs
 
 from relayhub.store import refusals
 from relayhub.store.balances import AccountMoney, Balances, KeyMoney
@@ -25,7 +27,6 @@ from relayhub.store.intents import (
     HoldAbout,
     Intent,
     LedgerKind,
-    NewHold,
     OpenHold,
     Probe,
     ReleaseOrphans,
@@ -34,11 +35,13 @@ from relayhub.store.intents import (
 )
 from relayhub.store.job_batch import JobBatch
 from relayhub.store.job_intents import FinishJob, MoveJob, Opened, OpenJob, TouchJob
-from relayhub.store.limit_batch import JOBS_EPOCH, HoldRow, LimitBatch, Used
+from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
+from relayhub.store.limit_batch import LimitBatch
 from relayhub.store.many import insert_many, load_many, one_row
 from relayhub.store.people_batch import PeopleBatch
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
-from relayhub.store.rows import Row, count, insert_into, nano, usage_row
+from relayhub.store.rows import Row, insert_into, nano, usage_row
+from relayhub.store.touched import Touched
 from relayhub.store.windows import Calendar
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
@@ -49,25 +52,27 @@ Answer: TypeAlias = "str | int | bool | Settled | Balance | Opened | Redeemed | 
 
 SYSTEM_ACTOR = "system"
 
-_HOLDS = (
-    "SELECT hold_id, call_id, account_id, key_id, amount_nano, about, epoch_id, created_at, tokens, video_ms, windows "
-    "FROM holds"
+_HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value
+
+_HOLD_COLUMNS = (
+    *("hold_id", "call_id", "account_id", "key_id", "amount_nano", "epoch_id", "created_at", "about"),
+    *("tokens", "video_ms", "windows"),
 )
+_LOAD_EPOCH_HOLDS = f"SELECT {', '.join(_HOLD_COLUMNS)} FROM holds WHERE epoch_id = ?"  # noqa: S608  # constants
+_BRIEFLY = {"created_at": "CAST(created_at * 1000000 AS INTEGER)", "about": "''"}
 _LOAD_HOLDS = one_row(
     "holds",
-    (
-        *("hold_id", "call_id", "account_id", "key_id", "amount_nano", "''", "epoch_id"),
-        *("CAST(created_at * 1000000 AS INTEGER)", "tokens", "video_ms", "windows"),
-    ),
+    [_BRIEFLY.get(column, column) for column in _HOLD_COLUMNS],
     "hold_id IN (SELECT value FROM json_each(?))",
 )
 """Without what a hold says of its call: whoever ends it knows better. Of the time, whole microseconds."""
-_LOAD_EPOCH_HOLDS = f"{_HOLDS} WHERE epoch_id = ?"
+_CREATED_AT = _HOLD_COLUMNS.index("created_at")
 _LOAD_EPOCHS = "SELECT id, host, boot_id, pid, started, lease_until FROM epochs"
 _KNOWN_EPOCH = "SELECT 1 FROM epochs WHERE id = ?"
 _RENEW_EPOCH = f"{insert_into('epochs')} ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until"
 _DELETE_EPOCH = "DELETE FROM epochs WHERE id = ? AND id NOT IN (SELECT epoch_id FROM holds)"
 _INSERT_HOLD = insert_into("holds")
+_DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
 _DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
 _INSERT_LEDGER = insert_into("ledger", without=("id",))
 _INSERT_USAGE = insert_into("usage")
@@ -81,39 +86,48 @@ class Batch:
     def __init__(
         self,
         connection: sqlite3.Connection,
+        known: Known,
         intents: Sequence[Intent[object]],
         epoch: Epoch,
         now: float,
         on_step: Callable[[str], None],
         calendar: Calendar,
     ) -> None:
+        known.look(connection)
         self.records: list[UsageRecord] = []
         self._connection = connection
+        self._known = known
         self._epoch = epoch
         self._now = now
         self._step = on_step
         self._dead_epochs: list[str] = []
-        self._holds = self._load_holds(intents)
-        self._orphans: list[str] = self._load_orphans() if any(isinstance(i, ReleaseOrphans) for i in intents) else []
-        self._money = self._load_money(intents)
-        limited = {key.id: key.limits for key in self._money.keys.values() if key.limits is not None}
-        self._limits = LimitBatch(connection, limited, self._holds.values(), calendar, now)
+        self._orphans: list[str] = []
+        self._holds = known.holds
+        touched = Touched(intents, known.holds)
+        self._load_holds(touched)
+        self._money = Balances(connection, known, touched.keys, touched.accounts)
+        self._limits = LimitBatch(connection, known, self._money.limited(), touched.counted, calendar, now)
+        self._others = bool(touched.others)
+        self._jobs = JobBatch(connection, touched.others, now)
+        self._people = PeopleBatch(connection, touched.others, now)
         self._ledger: list[Row] = []
-        self._jobs = JobBatch(connection, intents, now)
-        self._people = PeopleBatch(connection, intents, now)
-        self._opened: list[Row] = []
+        self._opened: list[HoldRow] = []
         self._ended: list[str] = []
         self._usage: list[Row] = []
         self._renew = False
         self._leave = False
         self._probe = False
 
-    def _load_holds(self, intents: Sequence[Intent[object]]) -> dict[str, HoldRow]:
-        wanted = [intent.hold_id for intent in intents if isinstance(intent, EndHold | FinishJob)]
-        return {
-            row[0]: HoldRow._make((*row[:7], row[7] / 1e6, *row[8:]))
-            for row in load_many(self._connection, _LOAD_HOLDS, wanted)
-        }
+    def _load_holds(self, touched: Touched) -> None:
+        if touched.unknown:
+            for row in load_many(self._connection, _LOAD_HOLDS, touched.unknown):
+                row[_CREATED_AT] /= 1e6
+                self._holds[row[0]] = HoldRow._make(row)
+        if any(isinstance(intent, ReleaseOrphans) for intent in touched.others):
+            self._orphans = self._load_orphans()
+        for hold_id in (*touched.unknown, *self._orphans):
+            if (hold := self._holds.get(hold_id)) is not None:
+                touched.ending(hold)
 
     def _load_orphans(self) -> list[str]:
         """Which epochs are dead, and what they left open. In one transaction, so that nobody can open more."""
@@ -125,23 +139,6 @@ class Batch:
                 self._holds[row[0]] = HoldRow(*row)
                 found.append(row[0])
         return found
-
-    def _load_money(self, intents: Sequence[Intent[object]]) -> Balances:
-        keys = {hold.key_id for hold in self._holds.values()}
-        accounts = {hold.account_id for hold in self._holds.values()}
-        for intent in intents:
-            if isinstance(intent, OpenHold):
-                keys.add(intent.new.key_id)
-            elif isinstance(intent, OpenJob):
-                keys.add(intent.hold.new.key_id)
-            elif isinstance(intent, ChangeTotal):
-                accounts.add(intent.account_id)
-            elif isinstance(intent, Redeem):
-                accounts.add(intent.account_id)
-                keys.update(() if intent.key_id is None else (intent.key_id,))
-            elif isinstance(intent, Fund):
-                accounts.add(intent.change.account_id)
-        return Balances(self._connection, keys, accounts)
 
     def decide(self, intent: Intent[Any]) -> Answer:
         """Never raises for a refusal: the error is the answer."""
@@ -196,29 +193,22 @@ class Batch:
         key = self._money.keys.get(new.key_id)
         if key is None or key.account_id != new.account_id:
             return refusals.unknown_key()
-        account, job = self._money.accounts[key.account_id], epoch_id == JOBS_EPOCH
-        refusal = self._blocked(key) or self._limited(key, new, job=job) or self._short(key, account, new.amount_nano)
+        account, amount, limits = self._money.accounts[key.account_id], new.amount_nano, key.limits
+        refusal = self._blocked(key) if key.bounded else None
+        if refusal is None and limits is not None:
+            refusal = self._limits.refusal(limits, new, job=epoch_id == JOBS_EPOCH)
+        refusal = refusal or self._short(key, account, amount)
         if refusal is not None:
             return refusal
-        windows = 0 if key.limits is None else self._limits.opened(key.limits, new, job=job)
-        self._money.move(key, account, held=new.amount_nano)
-        self._opened.append(
-            (
-                intent.hold_id,
-                new.call_id,
-                account.id,
-                key.id,
-                new.amount_nano,
-                epoch_id or self._epoch.id,
-                self._now,
-                intent.about_json,
-                new.tokens,
-                new.video_ms,
-                windows,
-            )
-        )
-        self._note(LedgerKind.HOLD, account.id, new.amount_nano, key.id, intent.hold_id, new.call_id)
-        return intent.hold_id
+        windows = 0 if limits is None else self._limits.opened(limits, new, job=epoch_id == JOBS_EPOCH)
+        hold_id, call_id, by = intent.hold_id, new.call_id, epoch_id or self._epoch.id
+        values = (hold_id, call_id, account.id, key.id, amount, by, self._now, intent.about_json)
+        hold = HoldRow._make((*values, new.tokens, new.video_ms, windows))
+        self._money.move(key, account, amount)
+        self._opened.append(hold)
+        self._holds[hold_id] = hold
+        self._ledger.append((self._now, _HOLD, account.id, key.id, hold_id, call_id, amount, None, None))
+        return hold_id
 
     def _blocked(self, key: KeyMoney) -> RelayhubError | None:
         if key.revoked_at is not None:
@@ -229,9 +219,6 @@ class Batch:
             return refusals.expired_key()
         return None
 
-    def _limited(self, key: KeyMoney, new: NewHold, *, job: bool) -> RelayhubError | None:
-        return None if key.limits is None else self._limits.refusal(key.limits, new, job=job)
-
     def _short(self, key: KeyMoney, account: AccountMoney, amount: int) -> RelayhubError | None:
         """The last of the questions: an unlimited account has been given what it lacked."""
         if amount > key.remaining:
@@ -239,33 +226,41 @@ class Batch:
         return None if account.cover(amount, unlimited=key.unlimited) else refusals.account_exhausted()
 
     def _end(self, intent: EndHold) -> Settled:
-        hold = self._holds.pop(intent.hold_id, None)
+        hold, record = self._holds.pop(intent.hold_id, None), intent.record
         if hold is None:
             return Settled(0, 0, ended_before=True)
-        cost = nano(intent.record.cost_nano) if intent.charge and intent.record is not None else 0
-        charged = self._close(hold, cost, LedgerKind.SETTLEMENT if intent.charge else LedgerKind.RELEASE)
-        self._limits.ended(hold, _used(intent.record, charged))
-        if intent.record is not None:
-            self._record(hold, intent.record, charged, cost - charged)
+        cost = nano(record.cost_nano) if intent.charge and record is not None else 0
+        charged = self._close(hold, cost, _SETTLEMENT if intent.charge else _RELEASE)
+        if hold.windows or self._limits.any:
+            self._limits.ended(hold, record, charged)
+        if record is not None:
+            self._record(hold, record, charged, cost - charged)
         return Settled(charged, cost - charged)
 
-    def _close(self, hold: HoldRow, cost: int, kind: LedgerKind) -> int:
+    def _close(self, hold: HoldRow, cost: int, kind: str) -> int:
         """End an open hold; returns what could be charged: the hold, and whatever else key and account have left."""
-        key, account = self._money.keys[hold.key_id], self._money.accounts[hold.account_id]
-        charged = min(cost, hold.amount + key.remaining)
-        if charged > hold.amount and not account.cover(charged - hold.amount, unlimited=key.unlimited):
-            charged = hold.amount + account.remaining
-        self._money.move(key, account, held=-hold.amount, used=charged)
+        key, account, held = self._money.keys[hold.key_id], self._money.accounts[hold.account_id], hold.amount
+        charged = cost
+        if cost > held:
+            charged = min(cost, held + key.remaining)
+            if not account.cover(charged - held, unlimited=key.unlimited):
+                charged = held + account.remaining
+        self._money.move(key, account, -held, charged)
         self._ended.append(hold.hold_id)
-        amount = charged if kind is LedgerKind.SETTLEMENT else hold.amount
-        self._note(kind, account.id, amount, key.id, hold.hold_id, hold.call_id)
+        amount = charged if kind == _SETTLEMENT else held
+        self._ledger.append((self._now, kind, account.id, key.id, hold.hold_id, hold.call_id, amount, None, None))
         return charged
 
     def _record(self, hold: HoldRow, record: UsageRecord, charged: int, shortfall: int) -> None:
         """The hold says whose call it was, whatever the record says."""
-        final = record
-        if (record.cost_nano, record.shortfall_nano) != (charged, shortfall) or _whose(record) != _whose(hold):
-            final = replace(
+        if (
+            record.cost_nano != charged
+            or record.shortfall_nano != shortfall
+            or record.call_id != hold.call_id
+            or record.account_id != hold.account_id
+            or record.key_id != hold.key_id
+        ):
+            record = structs.replace(
                 record,
                 call_id=hold.call_id,
                 account_id=hold.account_id,
@@ -273,14 +268,14 @@ class Batch:
                 cost_nano=charged,
                 shortfall_nano=shortfall,
             )
-        self._usage.append(usage_row(hold.hold_id, final))
-        self.records.append(final)
+        self._usage.append(usage_row(hold.hold_id, record))
+        self.records.append(record)
 
     def _release_orphans(self) -> int:
         released = [self._holds.pop(hold_id) for hold_id in self._orphans if hold_id in self._holds]
         for hold in released:
-            self._close(hold, 0, LedgerKind.RELEASE)
-            self._limits.ended(hold, _used(None, 0))
+            self._close(hold, 0, _RELEASE)
+            self._limits.ended(hold, None, 0)
             self._record(hold, self._lost(hold), 0, 0)
         return len(released)
 
@@ -300,7 +295,7 @@ class Batch:
             return refusals.above_maximum()
         account.total += intent.amount_nano
         account.changed = True
-        self._note(intent.kind, account.id, intent.amount_nano, actor=intent.actor, reason=intent.reason)
+        self._note(intent.kind, account.id, intent.amount_nano, intent.actor, intent.reason)
         return account.balance()
 
     def _fund(self, intent: Fund) -> Answer:
@@ -324,35 +319,30 @@ class Batch:
         self._people.redeemed(intent)
         return Redeemed(worth.amount_nano, answer)
 
-    def _note(
-        self,
-        kind: LedgerKind,
-        account_id: str,
-        amount: int,
-        key_id: str | None = None,
-        hold_id: str | None = None,
-        call_id: str | None = None,
-        actor: str | None = None,
-        reason: str | None = None,
-    ) -> None:
-        self._ledger.append((self._now, kind.value, account_id, key_id, hold_id, call_id, amount, actor, reason))
+    def _note(self, kind: LedgerKind, account_id: str, amount: int, actor: str, reason: str) -> None:
+        """What is not about a call."""
+        self._ledger.append((self._now, kind.value, account_id, None, None, None, amount, actor, reason))
 
     def write(self) -> None:
         """Everything that was decided. Balances come last: their CHECK is the last word on an overdraft."""
         for account_id, amount in self._money.automatic_grants():
-            self._note(LedgerKind.GRANT, account_id, amount, actor=SYSTEM_ACTOR, reason="unlimited account")
+            self._note(LedgerKind.GRANT, account_id, amount, SYSTEM_ACTOR, "unlimited account")
         self._write_epoch()
         insert_many(self._connection, _INSERT_HOLD, self._opened)
-        if self._ended:
+        if len(self._ended) == 1:
+            self._connection.execute(_DELETE_HOLD, self._ended)
+        elif self._ended:
             self._connection.execute(_DELETE_HOLDS, (orjson.dumps(self._ended).decode(),))
         self._step("after_holds")
-        self._jobs.write()
+        if self._others:
+            self._jobs.write()
         self._step("after_jobs")
         insert_many(self._connection, _INSERT_LEDGER, self._ledger)
         self._step("after_ledger")
         insert_many(self._connection, _INSERT_USAGE, self._usage)
         self._step("after_usage")
-        self._people.write()
+        if self._others:
+            self._people.write()
         self._limits.write()
         self._money.write()
         self._forget_epochs()
@@ -362,23 +352,18 @@ class Batch:
         """A hold needs its epoch's row: with the first one, and again if others thought this process dead."""
         if self._probe:
             self._connection.execute(_PROBE)
-        if self._renew or (self._opened and not self._connection.execute(_KNOWN_EPOCH, (self._epoch.id,)).fetchone()):
+        if self._renew or (self._opened and not self._epoch_stands()):
             self._connection.execute(_RENEW_EPOCH, self._epoch.row(self._now))
+            self._known.epoch_stands = True
+
+    def _epoch_stands(self) -> bool:
+        known = self._known
+        if not known.epoch_stands:
+            known.epoch_stands = self._connection.execute(_KNOWN_EPOCH, (self._epoch.id,)).fetchone() is not None
+        return known.epoch_stands
 
     def _forget_epochs(self) -> None:
         gone = [*self._dead_epochs, *([self._epoch.id] if self._leave else ())]
         if gone:
+            self._known.epoch_stands = False
             self._connection.executemany(_DELETE_EPOCH, [(epoch_id,) for epoch_id in gone])
-
-
-def _whose(row: UsageRecord | HoldRow) -> tuple[str, str, str]:
-    return row.call_id, row.account_id, row.key_id
-
-
-def _used(record: UsageRecord | None, charged: int) -> Used:
-    """A call without an account of itself has used nothing."""
-    if record is None:
-        return Used(0, 0, charged)
-    usage, media = record.usage, record.media
-    video_ms = 0 if media is None else count(media.video_ms)
-    return Used(count(usage.input_tokens) + count(usage.output_tokens), video_ms, charged)

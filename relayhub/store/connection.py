@@ -16,6 +16,9 @@ LOCK_POLL_MS = 30
 """SQLite's own waiting grows to 100 ms between two tries, which starves a waiter beside a busy process; whoever wants to
 write starts it afresh this often instead."""
 
+_KEPT_STATEMENTS = 256
+"""The writer has one for each number of rows that it inserts at once."""
+
 _WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that a long read made grow is cut back to this."""
 
@@ -32,7 +35,9 @@ def prepare_file(path: Path) -> None:
 
 def connect(path: Path, durability: Durability = Durability.POWER) -> sqlite3.Connection:
     """A connection in autocommit mode (transactions are begun by hand), for the thread that calls this."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=LOCK_POLL_MS / 1000)
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=LOCK_POLL_MS / 1000, cached_statements=_KEPT_STATEMENTS
+    )
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA synchronous = {durability.synchronous}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.usage import Usage
@@ -24,8 +26,7 @@ class LedgerKind(StrEnum):
     ADJUSTMENT = "adjustment"
 
 
-@dataclass(frozen=True, slots=True)
-class HoldAbout:
+class HoldAbout(msgspec.Struct, frozen=True):
     """What is known of a call when it is admitted: enough for its usage row if nothing more is ever heard of it."""
 
     operation: str
@@ -64,8 +65,7 @@ class HoldAbout:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class NewHold:
+class NewHold(NamedTuple):
     """A call that asks to be admitted: may this key spend up to ``amount_nano``? ``tokens``, ``video_ms``: what it may come
     to, for the key's limits."""
 
@@ -78,8 +78,7 @@ class NewHold:
     video_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """How a hold ended. ``shortfall_nano``: the part of the cost that the account could not pay. ``ended_before``: the
     hold had ended already, and this request changed nothing."""
 
@@ -119,7 +118,7 @@ class OpenHold(Intent[str]):
     abandoned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndHold(Intent[Settled]):
     """Settle (``charge``) or release a hold, and write the call's usage row if there is a record of it."""
 

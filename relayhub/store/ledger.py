@@ -12,7 +12,7 @@ from relayhub.store.audit import Actor
 from relayhub.store.check import Violation, violations
 from relayhub.store.engine import Engine
 from relayhub.store.ids import HOLD
-from relayhub.store.intents import Balance, ChangeTotal, EndHold, LedgerKind, NewHold, OpenHold, Settled
+from relayhub.store.intents import Balance, ChangeTotal, EndHold, HoldAbout, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import storable
 from relayhub.store.writer import Writer
@@ -21,6 +21,8 @@ from relayhub.types.ids import Ids
 from relayhub.types.money import MAX_NANO
 
 log = structlog.get_logger("relayhub.store")
+
+KEPT_TEXTS = 256
 
 OnSettled = Callable[[UsageRecord], None]
 
@@ -40,6 +42,27 @@ class SettledListeners:
                 listener(record)
 
 
+class Opening:
+    """A hold on its way; ``answer``: its id, once it is durable."""
+
+    __slots__ = ("_intent", "_ledger", "answer", "hold_id")
+
+    def __init__(self, ledger: Ledger, intent: OpenHold, answer: asyncio.Future[str]) -> None:
+        self._ledger = ledger
+        self._intent = intent
+        self.answer = answer
+        self.hold_id = intent.hold_id
+
+    def give_up(self) -> None:
+        """Nobody wants it any more: whatever was or will be held is released by itself."""
+        self._intent.abandoned = True
+        answer = self.answer
+        if not answer.done():
+            answer.cancel()
+        elif not answer.cancelled() and answer.exception() is None:
+            self._ledger.release(self.hold_id, None)  # granted, and nobody has looked yet
+
+
 class Ledger:
     """The async face of the writer. Use on the loop that opened the store."""
 
@@ -49,6 +72,8 @@ class Ledger:
         self._listeners = listeners
         self._about = msgspec.json.Encoder()
         self._ids = Ids()
+        self._texts: dict[int, tuple[HoldAbout, str]] = {}
+        """By identity, which is each one's own for as long as it is kept here."""
 
     def on_settled(self, listener: OnSettled) -> None:
         """Call ``listener`` on the loop after each commit, once per usage row. It must not raise or block."""
@@ -58,16 +83,28 @@ class Ledger:
         """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
-        about = storable(self._about.encode(new.about).decode())
-        opening = OpenHold(self._ids.new(HOLD), new, about)
-        answer = self._writer.submit(opening)
+        opening = self.ask(new)
         try:
-            return await answer
+            return await opening.answer
         except asyncio.CancelledError:
-            opening.abandoned = True
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                self.release(opening.hold_id, None)  # granted, but the caller was cancelled before it woke up
+            opening.give_up()
             raise
+
+    def ask(self, new: NewHold) -> Opening:
+        """As :meth:`hold`, for whoever does not wait in a task."""
+        intent = OpenHold(self._ids.new(HOLD), new, self._text_of(new.about))
+        return Opening(self, intent, self._writer.submit(intent))
+
+    def _text_of(self, about: HoldAbout) -> str:
+        """Most calls are of a few kinds, whose account of themselves is one object each."""
+        known = self._texts.get(id(about))
+        if known is not None:
+            return known[1]
+        text = storable(self._about.encode(about).decode())
+        if len(self._texts) >= KEPT_TEXTS:
+            self._texts.clear()
+        self._texts[id(about)] = (about, text)
+        return text
 
     def settle(self, hold_id: str, record: UsageRecord) -> asyncio.Future[Settled]:
         """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from relayhub.store import refusals
 from relayhub.store.intents import NewHold
+from relayhub.store.known import JOBS_EPOCH, Count, HoldRow, Known
+from relayhub.store.rows import count
 from relayhub.store.windows import Calendar, Window
+from relayhub.types.call import UsageRecord
 from relayhub.types.errors import ClientError
 from relayhub.types.key_limits import KeyLimits
-
-JOBS_EPOCH = "jobs"
-"""A job's hold belongs to the job, not to the process that happens to look after it."""
 
 OF_CALLS = (Window.MONTH, Window.DAY, Window.TOKENS, Window.REQUESTS)
 OF_JOBS = (Window.MONTH, Window.DAY, Window.VIDEO, Window.REQUESTS)
@@ -37,26 +36,6 @@ _STORE = (
 )
 
 
-class HoldRow(NamedTuple):
-    """An open hold. ``windows``: the bits of those that it is counted in."""
-
-    hold_id: str
-    call_id: str
-    account_id: str
-    key_id: str
-    amount: int
-    about: str
-    epoch_id: str
-    created_at: float
-    tokens: int
-    video_ms: int
-    windows: int
-
-    @property
-    def job(self) -> bool:
-        return self.epoch_id == JOBS_EPOCH
-
-
 @dataclass(frozen=True, slots=True)
 class Used:
     """What a hold came to in the end."""
@@ -66,21 +45,16 @@ class Used:
     nano: int
 
 
-@dataclass(slots=True)
-class _Count:
-    starts_at: float
-    amount: int
-    changed: bool = False
-
-
 class LimitBatch:
-    """Used by :class:`relayhub.store.batch.Batch`. ``limits``: those of the keys that are touched and have any."""
+    """Used by :class:`relayhub.store.batch.Batch`. ``limits``: those of the keys that are touched and have any; ``counted``:
+    keys whose holds are counted in windows and end."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
+        known: Known,
         limits: Mapping[str, KeyLimits],
-        holds: Iterable[HoldRow],
+        counted: set[str],
         calendar: Calendar,
         now: float,
     ) -> None:
@@ -88,23 +62,30 @@ class LimitBatch:
         self._calendar = calendar
         self._now = now
         self._starts: dict[Window, float] = {}
-        self._counts = self._load_counts({*limits, *(hold.key_id for hold in holds if hold.windows)})
-        self._slots = self._load_slots(
-            [key for key, own in limits.items() if own.concurrent_calls is not None or own.jobs_in_flight is not None]
-        )
+        self._counts = known.counts
+        self._changed: dict[tuple[str, str], Count] = {}
+        self._slots = known.slots
+        self.any = bool(limits)
+        """Whether any of the keys has limits, and so perhaps slots."""
+        if limits or counted:
+            self._load_counts(known.counted, counted.union(limits).difference(known.counted))
+            slotted = [
+                key for key, own in limits.items() if own.concurrent_calls is not None or own.jobs_in_flight is not None
+            ]
+            self._load_slots([key for key in slotted if key not in self._slots])
 
-    def _load_counts(self, keys: Iterable[str]) -> dict[tuple[str, str], _Count]:
-        wanted = list(keys)
-        rows = self._connection.execute(_LOAD, (json.dumps(wanted),)) if wanted else ()
-        return {(row[0], row[1]): _Count(row[2], row[3]) for row in rows}
-
-    def _load_slots(self, keys: list[str]) -> dict[str, list[int]]:
-        """Open calls and open jobs of each key."""
-        slots = {key: [0, 0] for key in keys}
+    def _load_counts(self, counted: set[str], keys: set[str]) -> None:
         if keys:
+            counted |= keys
+            for key_id, window, starts_at, amount in self._connection.execute(_LOAD, (json.dumps([*keys]),)):
+                self._counts[key_id, window] = Count(starts_at, amount)
+
+    def _load_slots(self, keys: list[str]) -> None:
+        """Open calls and open jobs of each key."""
+        if keys:
+            self._slots.update({key: [0, 0] for key in keys})
             for key, job, number in self._connection.execute(_LOAD_SLOTS, (JOBS_EPOCH, json.dumps(keys))):
-                slots[key][job] = number
-        return slots
+                self._slots[key][job] = number
 
     def refusal(self, limits: KeyLimits, new: NewHold, *, job: bool) -> ClientError | None:
         """Why this hold cannot be opened now; ``None`` if it can. Changes nothing."""
@@ -128,15 +109,16 @@ class LimitBatch:
             if limit_of(limits, window) is not None:
                 count = self._count(new.key_id, window)
                 count.amount += _asked(new, window)
-                count.changed = True
+                self._counts[new.key_id, window] = self._changed[new.key_id, window] = count
                 bits |= BITS[window]
         self._move_slot(new.key_id, 1, job=job)
         return bits
 
-    def ended(self, hold: HoldRow, used: Used) -> None:
+    def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:
         """Free its slot, and correct the windows that it is counted in, if they still run."""
         self._move_slot(hold.key_id, -1, job=hold.job)
         if hold.windows & ~BITS[Window.REQUESTS]:
+            used = _used(record, charged)
             for window, bit in BITS.items():
                 if hold.windows & bit:
                     self._correct(hold, window, _excess(hold, used, window))
@@ -145,21 +127,22 @@ class LimitBatch:
         count = self._counts.get((hold.key_id, window))
         if excess and count is not None and hold.created_at >= count.starts_at:
             count.amount = max(0, count.amount + excess)
-            count.changed = True
+            self._changed[hold.key_id, window] = count
 
     def _move_slot(self, key_id: str, by: int, *, job: bool) -> None:
         if (slots := self._slots.get(key_id)) is not None:
             slots[job] += by
 
-    def _count(self, key_id: str, window: Window) -> _Count:
-        """That of the window that runs now. Should the clock have gone back, the later window goes on; if it has gone back
-        by more than a window, what was used counts as used now, as nobody should wait for the clock to come round."""
+    def _count(self, key_id: str, window: Window) -> Count:
+        """That of the window that runs now; a new one is not known before something is counted in it. Should the clock have
+        gone back, the later window goes on; if it has gone back by more than a window, what was used counts as used now, as
+        nobody should wait for the clock to come round."""
         start = self._start(window)
         count = self._counts.get((key_id, window))
         if count is None or count.starts_at < start:
-            count = self._counts[key_id, window] = _Count(start, 0)
-        elif count.starts_at > self._calendar.end(window, self._now):
-            count.starts_at, count.changed = start, True
+            return Count(start, 0)
+        if count.starts_at > self._calendar.end(window, self._now):
+            count.starts_at, self._changed[key_id, window] = start, count
         return count
 
     def _start(self, window: Window) -> float:
@@ -169,9 +152,7 @@ class LimitBatch:
 
     def write(self) -> None:
         rows = [
-            (key_id, str(window), count.starts_at, count.amount)
-            for (key_id, window), count in self._counts.items()
-            if count.changed
+            (key_id, str(window), count.starts_at, count.amount) for (key_id, window), count in self._changed.items()
         ]
         if rows:
             self._connection.executemany(_STORE, rows)
@@ -203,6 +184,15 @@ def _asked(new: NewHold, window: Window) -> int:
             return new.video_ms
         case Window.DAY | Window.MONTH:
             return new.amount_nano
+
+
+def _used(record: UsageRecord | None, charged: int) -> Used:
+    """A call without an account of itself has used nothing."""
+    if record is None:
+        return Used(0, 0, charged)
+    usage, media = record.usage, record.media
+    video_ms = 0 if media is None else count(media.video_ms)
+    return Used(count(usage.input_tokens) + count(usage.output_tokens), video_ms, charged)
 
 
 def _excess(hold: HoldRow, used: Used, window: Window) -> int:

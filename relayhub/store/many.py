@@ -15,13 +15,16 @@ import orjson
 
 from relayhub.store.rows import Row
 
-_SIZES = (64, 32, 16, 8, 4, 2)
-"""Rows of one statement; each is compiled once and stays in the connection's cache."""
+_SIZES = (64, 48, 32, 24, 20, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2)
+"""Rows of one statement: two of them do for most numbers. Each is compiled once and stays in the connection's cache."""
 
 
 def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
     """``statement``: an INSERT that ends in one group of placeholders."""
     at, left = 0, len(rows)
+    if left == 1:  # as for any call that is alone
+        connection.execute(statement, rows[0])
+        return
     for size in _SIZES:
         while left >= size:
             values = tuple(chain.from_iterable(rows[at : at + size]))

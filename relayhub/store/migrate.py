@@ -18,7 +18,7 @@ from relayhub.store.errors import StoreError
 
 SCRIPTS = Path(__file__).parent / "migrations"
 BACKUPS_KEPT = 3
-NEWEST = "0009"
+NEWEST = "0010"
 """The revision that this code needs. Known here so that an up-to-date database costs no import of alembic."""
 
 log = structlog.get_logger("relayhub.store")

@@ -7,12 +7,15 @@ from typing import TypeAlias
 import orjson
 
 from relayhub.store.schema import metadata
-from relayhub.types.call import UsageRecord
+from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.money import MAX_NANO
+from relayhub.types.usage import Usage
 
 Row: TypeAlias = "tuple[str | int | float | bytes | None, ...]"
 
 _MAX_COUNT = 2**62
+_OUTCOMES = {outcome: outcome.value for outcome in Outcome}
+"""Looked up in half the time that it takes to ask a member for its value."""
 
 
 def insert_into(table: str, *, without: tuple[str, ...] = ()) -> str:
@@ -35,6 +38,17 @@ def nano(amount: int) -> int:
     return min(max(amount, 0), MAX_NANO)
 
 
+def _counts(usage: Usage) -> tuple[int, ...]:
+    counts = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+    return counts if min(counts) >= 0 and max(counts) <= _MAX_COUNT else tuple(map(count, counts))
+
+
 def usage_row(hold_id: str, record: UsageRecord) -> Row:
     usage = record.usage
     return (
@@ -49,13 +63,9 @@ def usage_row(hold_id: str, record: UsageRecord) -> Row:
         record.provider,
         storable(record.upstream_model),
         record.stream,
-        record.outcome.value,
+        _OUTCOMES[record.outcome],
         record.measured,
-        count(usage.input_tokens),
-        count(usage.output_tokens),
-        count(usage.cached_tokens),
-        count(usage.cache_write_tokens),
-        count(usage.reasoning_tokens),
+        *_counts(usage),
         record.cost_nano,
         record.shortfall_nano,
         record.price,

@@ -107,13 +107,16 @@ ledger = Table(
     Column("actor", Text),
     Column("reason", Text),
     CheckConstraint(
-        "kind IN ('grant', 'redemption', 'hold', 'settlement', 'release', 'refund', 'adjustment')", name="kind"
+        "kind = 'hold' OR kind = 'settlement' OR kind = 'release' OR kind = 'grant' OR kind = 'redemption' "
+        "OR kind = 'refund' OR kind = 'adjustment'",
+        name="kind",
     ),
     CheckConstraint("amount_nano >= 0 OR kind = 'adjustment'", name="sign"),
     CheckConstraint("hold_id IS NOT NULL OR kind NOT IN ('hold', 'settlement', 'release')", name="hold"),
     sqlite_autoincrement=True,
 )
-"""Append-only. ``amount_nano`` of a hold or release is what was held, of a settlement what was charged."""
+"""Append-only. ``amount_nano`` of a hold or release is what was held, of a settlement what was charged. (Its kinds are
+compared one by one, for SQLite would build a table of a list at each statement.)"""
 
 HOLD_BEGINS = text("kind = 'hold'")
 HOLD_ENDS = text("kind IN ('settlement', 'release')")

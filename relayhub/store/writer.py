@@ -17,9 +17,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias, TypeVar
 
 import structlog
 
@@ -29,6 +30,7 @@ from relayhub.store.batch import Answer, Batch
 from relayhub.store.connection import LOCK_WAIT_S, is_busy
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
+from relayhub.store.known import Known
 from relayhub.store.steps import no_step
 from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
@@ -60,17 +62,14 @@ _NOT_THE_DATABASE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.D
 log = structlog.get_logger("relayhub.store")
 
 
-@dataclass(slots=True)
-class _Item(Generic[T]):
-    intent: Intent[T]
-    future: asyncio.Future[T]
+_Item: TypeAlias = "tuple[Intent[Any], asyncio.Future[Any]]"
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     """What one transaction came to: an answer per item, and the usage rows it wrote."""
 
-    items: Sequence[_Item[Any]]
+    items: Sequence[_Item]
     answers: Sequence[Answer]
     records: Sequence[UsageRecord]
 
@@ -104,8 +103,10 @@ class Writer:
         self._turns = turns or nullcontext()
         self._calendar = calendar
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Item[Any]] = deque()
-        self._wake = threading.Event()
+        self._queue: deque[_Item] = deque()
+        self._asleep = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        """Rung by whoever finds the thread asleep: cheaper than an event, and one ring too many does no harm."""
         self._stop = threading.Event()
         self._closing = False
         self._failing: str | None = None
@@ -114,6 +115,7 @@ class Writer:
         self._alone = 0
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
         self._connection: sqlite3.Connection | None = None
+        self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
         self._thread.start()
 
@@ -143,10 +145,14 @@ class Writer:
         elif len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS and not intent.kept:
             _fail(future, refusals.unavailable(f"{len(queue)} items wait for the ledger"))
         else:
-            queue.append(_Item(intent, future))
-            if not self._wake.is_set():
-                self._wake.set()
+            queue.append((intent, future))
+            if self._asleep:
+                self._wake()
         return future
+
+    def _wake(self) -> None:
+        self._asleep = False
+        self._bell.put(None)
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Write what is queued, for up to ``wait_s``, then stop the thread. What could not be written fails with
@@ -161,34 +167,39 @@ class Writer:
         except (TimeoutError, RelayhubError):
             log.exception("ledger.closed_with_items", pending=len(self._queue))
         self._stop.set()
-        self._wake.set()
+        self._wake()
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            if self._queue:
-                batch = self._take_batch()
-                self._process(batch)
-                if len(batch) >= CROWD:
-                    self._stop.wait(LINGER_S)
+        queue, stop = self._queue, self._stop
+        while not stop.is_set():
+            if queue:
+                if self._process(self._take_batch()) >= CROWD:
+                    self._doze(LINGER_S)
                 continue
-            self._wake.clear()
-            if not self._queue and not self._stop.is_set():  # an item that came before the clear is seen here
-                self._wake.wait()
+            self._asleep = True
+            if not queue and not stop.is_set():  # an item that came before it was said is seen here
+                self._doze(None)
+            self._asleep = False
         self._disconnect()
-        self._refuse(self._take(len(self._queue)), refusals.unavailable("the store is closed"))
+        self._refuse(self._take(len(queue)), refusals.unavailable("the store is closed"))
 
-    def _take_batch(self) -> list[_Item[Any]]:
+    def _doze(self, most_s: float | None) -> None:
+        with suppress(Empty):
+            self._bell.get(timeout=most_s)
+
+    def _take_batch(self) -> list[_Item]:
         if not self._alone:
             return self._take(limits.MAX_LEDGER_BATCH)
         self._alone -= 1
         return self._take(1)
 
-    def _take(self, most: int) -> list[_Item[Any]]:
+    def _take(self, most: int) -> list[_Item]:
         queue = self._queue
         return [queue.popleft() for _ in range(min(len(queue), most))]
 
-    def _process(self, items: list[_Item[Any]]) -> None:
+    def _process(self, items: list[_Item]) -> int:
+        """How many there were."""
         try:
             with self._turns:
                 done = self._transact(items)
@@ -203,18 +214,19 @@ class Writer:
             self._succeeded()
             self._step("before_acknowledge")
             self._on_loop(self._acknowledge, done)
+        return len(items)
 
-    def _one_by_one(self, items: list[_Item[Any]], error: Exception) -> None:
+    def _one_by_one(self, items: list[_Item], error: Exception) -> None:
         """Something in this batch can never be written: find it, refuse it, and write the rest."""
         self._rollback()
         if len(items) > 1:
             self._queue.extendleft(reversed(items))
             self._alone = len(items)
             return
-        log.error("ledger.item_refused", intent=type(items[0].intent).__name__, exc_info=error)
+        log.error("ledger.item_refused", intent=type(items[0][0]).__name__, exc_info=error)
         self._refuse(items, refusals.unrecordable(f"{type(error).__name__}: {error}"))
 
-    def _failed(self, items: list[_Item[Any]], error: sqlite3.Error) -> None:
+    def _failed(self, items: list[_Item], error: sqlite3.Error) -> None:
         """The database cannot be written: refuse what is new, keep what settles, wait a little."""
         self._rollback()
         if not is_busy(error):
@@ -222,8 +234,8 @@ class Writer:
         if self._failing is None:
             log.error("ledger.write_failed", error=str(error), items=len(items))
         self._failing = str(error)
-        self._queue.extendleft(item for item in reversed(items) if item.intent.kept)
-        refused = [item for item in items if not item.intent.kept]
+        self._queue.extendleft(item for item in reversed(items) if item[0].kept)
+        refused = [item for item in items if not item[0].kept]
         self._refuse(refused, refusals.unavailable(self._failing))
         self._stop.wait(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
@@ -235,19 +247,19 @@ class Writer:
         self._pause_s = _FIRST_PAUSE_S
         self._committed_at = time.monotonic()
 
-    def _transact(self, items: list[_Item[Any]]) -> _Done:
+    def _transact(self, items: list[_Item]) -> _Done:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
         step = self._step
-        intents = [item.intent for item in items]
+        intents = [intent for intent, _ in items]
         extra_sync = not self._power_always and any(intent.power for intent in intents)
         if extra_sync:
             connection.execute("PRAGMA synchronous = FULL")
         step("before_begin")
         self._begin(connection)
         step("after_begin")
-        batch = Batch(connection, intents, self._epoch, self._clock.now(), step, self._calendar)
+        batch = Batch(connection, self._known, intents, self._epoch, self._clock.now(), step, self._calendar)
         step("after_load")
         answers = [batch.decide(intent) for intent in intents]
         step("after_decide")
@@ -273,6 +285,7 @@ class Writer:
             self._stop.wait(random.uniform(0, 0.002))  # noqa: S311  # so that two waiters do not march in step
 
     def _rollback(self) -> None:
+        self._known.forget()
         if self._connection is not None and self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
@@ -280,11 +293,12 @@ class Writer:
                 self._disconnect()
 
     def _disconnect(self) -> None:
+        self._known.forget()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _refuse(self, items: Sequence[_Item[Any]], error: RelayhubError) -> None:
+    def _refuse(self, items: Sequence[_Item], error: RelayhubError) -> None:
         if items:
             self._on_loop(self._acknowledge, _Done(items, [error] * len(items), ()))
 
@@ -295,14 +309,13 @@ class Writer:
             log.warning("ledger.unacknowledged", items=len(done.items))
 
     def _acknowledge(self, done: _Done) -> None:
-        for item, answer in zip(done.items, done.answers, strict=True):
-            future = item.future
+        for (intent, future), answer in zip(done.items, done.answers, strict=True):
             if isinstance(answer, RelayhubError):
                 _fail(future, answer)
             elif not future.done():
                 future.set_result(answer)
-            elif isinstance(item.intent, OpenHold) and answer is not None:
-                self.submit(EndHold(item.intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
+            elif isinstance(intent, OpenHold) and answer is not None:
+                self.submit(EndHold(intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
         if done.records:
             self._on_records(done.records)
         self._step("after_acknowledge")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from relayhub.types.key_limits import Networks, lies_within
 from relayhub.types.media import MediaUsage
 from relayhub.types.on_disconnect import OnDisconnect
@@ -86,8 +88,7 @@ class Outcome(StrEnum):
     """The process died while the call was open; its hold was released afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageRecord:
+class UsageRecord(msgspec.Struct, frozen=True):
     """One row of the usage table: written in the same transaction as the settlement or release of its hold.
 
     Times are unix seconds; ``cost_nano`` is what was charged, in nano-USD; ``shortfall_nano`` is what the call cost

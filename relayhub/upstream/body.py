@@ -6,33 +6,41 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from relayhub.sdk.transport import UpstreamReply
+from relayhub.types.errors import UpstreamError
 from relayhub.types.http import HttpReply
-from relayhub.types.limits import MAX_UPSTREAM_BODY, MAX_UPSTREAM_ERROR_BODY
-from relayhub.upstream.faults import too_large
-from relayhub.upstream.lean.reply import LeanReply
+from relayhub.types.limits import MAX_UPSTREAM_ERROR_BODY
+from relayhub.upstream.faults import memory_short
+from relayhub.upstream.lean.reply import Express, LeanReply
+from relayhub.upstream.memory import Lease
+from relayhub.upstream.whole import Whole
 
 
-async def read_whole(reply: UpstreamReply) -> HttpReply:
-    """The complete answer; raises ``UpstreamError`` over :data:`MAX_UPSTREAM_BODY`."""
+async def read_whole(reply: UpstreamReply, lease: Lease | None = None) -> HttpReply:
+    """The complete answer. ``lease``, ``UpstreamError``: see :class:`relayhub.upstream.whole.Whole`."""
     if isinstance(reply, LeanReply) and (body := reply.at_hand()) is not None:
         return HttpReply(reply.status, reply.headers, body)
-    parts: list[bytes] = []
-    size = 0
-    async with aclosing(reply.chunks()) as chunks:
-        async for data in chunks:
-            size += len(data)
-            if size > MAX_UPSTREAM_BODY:
-                raise too_large(MAX_UPSTREAM_BODY)
-            parts.append(data)
-    return HttpReply(reply.status, reply.headers, b"".join(parts))
+    whole = Whole(lease)
+    try:
+        await whole.begin(reply.headers)
+        await relay(reply, whole.take, whole.go_on)
+    except UpstreamError as error:
+        if not whole.held_up(error):
+            raise
+        raise memory_short() from error
+    return HttpReply(reply.status, reply.headers, whole.body())
 
 
-async def relay(reply: UpstreamReply, take: Callable[[bytes], bool], go_on: Callable[[], Awaitable[bool]]) -> None:
+async def relay(
+    reply: UpstreamReply,
+    take: Callable[[bytes], bool],
+    go_on: Callable[[], Awaitable[bool]],
+    express: Express | None = None,
+) -> None:
     """Hand the body to ``take``, each piece in the turn of the loop in which it comes where the transport can do that.
     Once ``take`` returns ``False`` nothing more comes until ``go_on`` returns, and nothing at all if that is ``False``.
-    Raises what either raises."""
-    if isinstance(reply, LeanReply) and reply.pushes:
-        while await reply.push(take) and await go_on():
+    Raises what either raises. ``express``: see :meth:`relayhub.upstream.lean.reply.LeanReply.pour`."""
+    if isinstance(reply, LeanReply):
+        while await reply.push(take, express) and await go_on():
             pass
         return
     async with aclosing(reply.chunks()) as chunks:

@@ -7,6 +7,8 @@ from relayhub.types.errors import ErrorKind, UpstreamError
 CONNECT_RETRY_AFTER_S = 5.0
 """What a client is told to wait when no connection could be made: long enough for a restart, short enough to try."""
 
+MEMORY_RETRY_AFTER_S = 1.0
+
 
 def not_reached(detail: str) -> UpstreamError:
     """No connection was made (refused, DNS, TLS, proxy, connect deadline): the request certainly never left."""
@@ -88,4 +90,20 @@ def too_large(limit: int) -> UpstreamError:
         code="upstream_too_large",
         retryable=False,
         delivered=True,
+    )
+
+
+MEMORY_SHORT = "memory_short"
+
+
+def memory_short() -> UpstreamError:
+    """The hub itself has no memory for a whole answer that the upstream has begun to send."""
+    return UpstreamError(
+        ErrorKind.UNAVAILABLE,
+        "The server is short of memory and could not take the upstream's answer; it is lost. Nothing was charged.",
+        code=MEMORY_SHORT,
+        retryable=False,
+        delivered=True,
+        detail="too many large answers at once: more memory, fewer calls at a time, or faster clients would help",
+        retry_after_s=MEMORY_RETRY_AFTER_S,
     )

@@ -75,13 +75,20 @@ class AnswerStream(ABC):
 
     # What all have in common
 
-    async def __aenter__(self) -> AnswerStream:
+    def begin(self) -> None:
+        """What ``async with`` does, for whoever does without; :meth:`close` it."""
         if self._sign_of_life is not None:
             self._last_write = self._loop.time()
             self._timer = self._loop.call_later(self._head_wait_s, self._tick)
+
+    async def __aenter__(self) -> AnswerStream:
+        self.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._stop_timer()
         if self._comment is not None:
             self._comment.cancel()

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from relayhub.plugins.ingresses import Ingress
 from relayhub.types.call import Dialect
-from relayhub.types.share import WHOLE, Share
 from relayhub.web import health
 from relayhub.web.admin.routes import add_routes as add_admin_routes
 from relayhub.web.context import CONTEXT, WebContext
@@ -42,11 +41,9 @@ MAX_HEADER_LINE = 16 << 10
 """Bytes of one request header or of the request line: long keys and trace headers fit, a bomb is a 400."""
 
 
-def build_application(context: WebContext, share: Share = WHOLE, ingresses: Sequence[Ingress] = ()) -> web.Application:
-    """All routes under ``server.base_path``. ``share``: see :class:`relayhub.web.overload.Overload`. ``ingresses``:
-    plugins'."""
+def build_application(context: WebContext, overload: Overload, ingresses: Sequence[Ingress] = ()) -> web.Application:
+    """All routes under ``server.base_path``. ``ingresses``: plugins'."""
     server, admin = context.server, context.serving.admin
-    overload = Overload(context.clock, server.max_in_flight, server.max_clients, share=share)
     app = web.Application(
         middlewares=[
             head_arrived,

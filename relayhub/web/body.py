@@ -7,6 +7,11 @@ import asyncio
 from aiohttp import web
 
 from relayhub.types.errors import ClientError, ErrorKind
+from relayhub.upstream.memory import MODEST
+from relayhub.web.overload import LEASE, SHORT, overloaded
+
+KEPT = 2
+"""Times of its size that a request's body takes while the call lasts: as it came, and as it is sent on."""
 
 
 async def defer_expectation(_request: web.Request) -> None:
@@ -16,7 +21,7 @@ async def defer_expectation(_request: web.Request) -> None:
 
 async def read_body(request: web.Request, limit: int, timeout_s: float) -> bytes:
     """The whole body. Raises ``ClientError``: as :func:`invite_body`, 413 over ``limit``, 408 if it takes longer than
-    ``timeout_s``."""
+    ``timeout_s``. ``HubError`` where there is no memory for it."""
     await invite_body(request, limit)
     try:
         async with asyncio.timeout(timeout_s):
@@ -57,12 +62,25 @@ async def _continue(request: web.Request) -> None:
 async def _read(request: web.Request, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
+    room = _room_for(request, request.content_length or MODEST)
     while data := await request.content.readany():
         size += len(data)
         if size > limit:
             raise body_too_large(limit)
+        if size > room:
+            room = _room_for(request, min(2 * size, limit))
         parts.append(data)
+    if size > MODEST and LEASE in request:
+        request[LEASE].settle(KEPT * size)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _room_for(request: web.Request, size: int) -> int:
+    """``size``, if there is memory for so much; raises ``HubError`` if not."""
+    lease = request.get(LEASE)
+    if lease is not None and size > MODEST and not lease.take(size):
+        raise overloaded(SHORT)
+    return size
 
 
 def body_too_large(limit: int) -> ClientError:

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from relayhub.dialects.codec import Framing
+from relayhub.types.limits import WRITE_STALL_S
 from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
+
+PIECE = 256 << 10
+"""Bytes of a whole answer that are written at a time. One that is larger is written while the call lasts, so that it counts
+as long as it is held."""
 
 
 class ClientStream(AnswerStream):
@@ -44,7 +49,24 @@ class ClientStream(AnswerStream):
         return self._request.transport
 
     async def reply(self, body: bytes, content_type: str) -> None:
-        self.response = web.Response(body=body, headers={**self._headers, "content-type": content_type})
+        headers = {**self._headers, "content-type": content_type}
+        if len(body) <= PIECE:
+            self.response = web.Response(body=body, headers=headers)
+            return
+        response = web.StreamResponse(headers={**headers, "content-length": str(len(body))})
+        await response.prepare(self._request)
+        self.response = response
+        try:
+            whole = memoryview(body)
+            for start in range(0, len(body), PIECE):
+                with self._leaving():
+                    async with asyncio.timeout(WRITE_STALL_S):
+                        await response.write(whole[start : start + PIECE])
+            with self._leaving():
+                async with asyncio.timeout(WRITE_STALL_S):
+                    await response.write_eof()
+        finally:
+            del body, whole  # else they would live on in the traceback of a client that leaves
 
     def push(self, frames: bytes) -> bool:
         wire = self._wire

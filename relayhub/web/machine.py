@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from relayhub.upstream.memory import Left
+from relayhub.web.allocator import Allocator, process_allocator
 
 UNKNOWN_MEMORY = 1 << 40
 UNKNOWN_DESCRIPTORS = 8192
 NO_LIMIT = 1 << 60
 """Kernels write "no limit" as a number beyond this."""
+
+MOST_MEMORY = 0.9
+"""Of what the process may have. Beyond it nothing new is begun."""
+
+FULL = 0.95
+"""Of the same. Beyond it no large answer is taken for what is under way; the rest is for what nobody counts: a moment's
+copies, connections, the parts of Python."""
+
+WORTH_A_LOOK = 0.5
+"""Of the address space: below it, what the allocator keeps makes no difference."""
 
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc/self")
@@ -19,11 +33,13 @@ PROC = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """``cgroups``, ``proc``: where the kernel tells. ``share``: so many processes like this one have to get along."""
+    """``cgroups``, ``proc``: where the kernel tells. ``share``: so many processes like this one have to get along.
+    ``allocator``: of this process."""
 
     cgroups: Path = CGROUPS
     proc: Path = PROC
     share: int = 1
+    allocator: Allocator = field(default_factory=process_allocator)
 
     def memory(self) -> int:
         """Bytes that this process may have: its part of the tightest of its control groups, or of what the machine has."""
@@ -31,13 +47,40 @@ class Machine:
 
     def memory_share(self) -> float:
         """Of that, what it has: 1.0 is all. Its own pages count, not what the kernel caches of files for it. Where the
-        address space is limited, of that."""
+        address space is limited, of that, less what is free to be used again."""
+        resident, mapped = self._sizes()
+        share, space = resident / self.memory(), _address_space()
+        if space is None:
+            return share
+        if mapped > WORTH_A_LOOK * space:
+            mapped -= self.allocator.free()
+        return max(share, mapped / space)
+
+    def memory_left(self) -> Left:
+        """Until it is :data:`FULL`. What the allocator keeps is of use for small blocks only."""
+        resident, mapped = self._sizes()
+        memory, space = self.memory(), _address_space()
+        left, kept = int(FULL * memory) - resident, int((FULL - MOST_MEMORY) * memory)
+        if space is None:
+            return Left(left, left, kept)
+        unmapped = int(FULL * space) - mapped
+        again = self.allocator.free() if mapped > WORTH_A_LOOK * space else 0
+        most = min(left, unmapped + again)
+        return Left(min(left, unmapped), most, kept if most == left else int((FULL - MOST_MEMORY) * space))
+
+    def give_back(self) -> None:
+        """What nobody can reach any more, though it holds itself, and then pages that were freed, to the system. The
+        collector looks rarely at what is old, and a few bodies may hang on it. Takes some ten milliseconds."""
+        gc.collect()
+        self.allocator.give_back()
+
+    def _sizes(self) -> tuple[int, int]:
+        """Bytes in memory, and of address space; 0 where it cannot be known."""
         sizes = _numbers(self.proc / "statm")
         if len(sizes) < 2:
-            return 0.0
+            return 0, 0
         page = os.sysconf("SC_PAGE_SIZE")
-        share, space = sizes[1] * page / self.memory(), _address_space()
-        return share if space is None else max(share, sizes[0] * page / space)
+        return sizes[1] * page, sizes[0] * page
 
     def descriptors(self) -> int:
         if sys.platform == "win32":

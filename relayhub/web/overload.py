@@ -8,7 +8,8 @@ from aiohttp.typedefs import Handler, Middleware
 from relayhub.sdk.clock import Clock
 from relayhub.types.errors import ErrorKind, HubError
 from relayhub.types.share import WHOLE, Share
-from relayhub.web.machine import Machine
+from relayhub.upstream.memory import GIVE_BACK_S, BodyMemory, Lease
+from relayhub.web.machine import MOST_MEMORY, Machine
 
 HEALTH_PATHS = ("/api/health", "/livez", "/readyz")
 
@@ -24,13 +25,14 @@ PER_CLIENT = 2
 HEALTH_ROOM = 16
 """Connections beyond the limit that are let in, to be asked for health and nothing else."""
 
-MOST_MEMORY = 0.9
-"""Of what the process may have. Beyond it nothing new is begun."""
+LEASE = web.RequestKey("relayhub_memory", Lease)
+"""Counts a request's body, until the request is over."""
 
 LOOK_S = 0.25
 """Between two looks at the machine."""
 
 RETRY_AFTER_S = 1.0
+SHORT = "memory is short"
 
 SHED = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nx-should-retry: true\r\nconnection: close\r\n"
@@ -42,7 +44,7 @@ SHED = (
 class Overload:
     """What is under way, against what this process can carry. ``max_in_flight``, ``max_clients``: the operator's own
     limits; by default they follow the machine, also when its limits change. ``share``: of the processes for which they are
-    meant together."""
+    meant together. ``memory``: for bodies that are held whole."""
 
     def __init__(
         self,
@@ -51,12 +53,14 @@ class Overload:
         max_clients: int | None = None,
         machine: Machine | None = None,
         share: Share = WHOLE,
+        memory: BodyMemory | None = None,
     ) -> None:
         self._clock = clock
         self._machine = machine or Machine(share=share.of)
         self._share = share
+        self.memory = memory or BodyMemory()
         self.limit(max_in_flight, max_clients)
-        self._looked_at = float("-inf")
+        self._looked_at = self._gave_back_at = float("-inf")
         self._memory_short = False
         self._by_memory = max(1, self._machine.memory() // MEMORY_PER_REQUEST)
         self._by_descriptors = self._descriptors_allow()
@@ -97,14 +101,22 @@ class Overload:
             return "as many requests as it may are under way"
         if self.clients > self.max_clients():
             return "as many clients as it may are connected"
-        return "memory is short" if self._memory_short else None
+        return SHORT if self._memory_short or self.memory.crowded() else None
 
     def _look(self) -> None:
         now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
-            self._memory_short = self._machine.memory_share() > MOST_MEMORY
+            self._memory_short = self._machine.memory_share() > MOST_MEMORY and not self._helped(now)
             self._by_descriptors = self._descriptors_allow()
+
+    def _helped(self, now: float) -> bool:
+        """Whether it was enough to hand back what nobody uses."""
+        if now - self._gave_back_at < GIVE_BACK_S:
+            return False
+        self._gave_back_at = now
+        self._machine.give_back()
+        return self._machine.memory_share() <= MOST_MEMORY
 
 
 OVERLOAD = web.AppKey("relayhub_overload", Overload)
@@ -120,17 +132,22 @@ def shedding(overload: Overload, base_path: str) -> Middleware:
             return await handler(request)
         reason = overload.reason()
         if reason is not None:
-            raise HubError(
-                ErrorKind.UNAVAILABLE,
-                "The server is busy at the moment; try again in a second.",
-                code="overloaded",
-                detail=reason,
-                retry_after_s=RETRY_AFTER_S,
-            )
+            raise overloaded(reason)
         overload.in_flight += 1
         try:
-            return await handler(request)
+            with overload.memory.lease() as request[LEASE]:
+                return await handler(request)
         finally:
             overload.in_flight -= 1
 
     return shed
+
+
+def overloaded(reason: str) -> HubError:
+    return HubError(
+        ErrorKind.UNAVAILABLE,
+        "The server is busy at the moment; try again in a second.",
+        code="overloaded",
+        detail=reason,
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -11,6 +11,8 @@ from relayhub.accounts.admission import Admission
 from relayhub.accounts.issuing import issue_key, replace_key
 from relayhub.accounts.keyring import REFRESH_S, KeyRing
 from relayhub.accounts.secret import hash_secret, hint, new_secret, well_formed
+from relayhub.store.engine import Engine
+from relayhub.store.glance import Glance
 from relayhub.testing import FakeClock
 from relayhub.types.call import Principal
 from relayhub.types.errors import ClientError, ErrorKind
@@ -118,3 +120,31 @@ async def test_a_cancelled_caller_cancels_no_settlement(tmp_path: Path) -> None:
             while (await books.money())[2]:
                 await asyncio.sleep(0)
         assert await books.money() == (1000, 150, 0)
+
+
+async def test_a_ring_that_knows_all_keys_asks_nothing_of_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    async with open_books(tmp_path / "b.db") as books:
+        ring = KeyRing(books.store.keys)
+        await ring.refresh()
+        monkeypatch.setattr(Engine, "reading", lambda _self: asked.append(1))
+        for _ in range(3):
+            await ring.refresh()
+        monkeypatch.undo()
+    assert asked == []
+
+
+async def test_a_ring_that_cannot_look_at_once_takes_the_long_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_books(tmp_path / "b.db") as books:
+        ring = KeyRing(books.store.keys)
+        await ring.refresh()
+        monkeypatch.setattr(Glance, "number", lambda *_: None)
+        await books.store.keys.revoke("key")
+        await ring.refresh()
+        with pytest.raises(ClientError) as caught:
+            ring.authenticate(books.issued.secret, 0)
+        assert caught.value.code == "key_revoked"

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -118,11 +119,14 @@ def test_a_locked_database_holds_calls_back_and_loses_none(home: Path, upstream:
         check_ledger(hub)
 
 
-LARGE = answers.whole(completion("large", content="x" * (4 << 20)))
+LARGE = answers.whole(completion("large", content="x" * (6 << 20)))
+"""Larger than what the system takes for a client that reads nothing (4 MiB at most, unless somebody has set it otherwise)."""
+
 SPACE = 400 << 20
 """Bytes of address space that the server may take beyond what it has: for some of these answers, not for many."""
 
 MOST_CLIENTS = 300
+PATIENT = {"connect_s": 5, "first_byte_s": 30, "idle_s": 30, "total_s": 60}
 
 
 @pytest.mark.fault("P10", "little address space is left (RLIMIT_AS), and clients do not read their large answers")
@@ -131,14 +135,14 @@ def test_without_memory_calls_are_refused_before_it_fails(home: Path, upstream: 
     the clients are gone it serves as before."""
     upstream.program("large", LARGE)
     upstream.program("small", GOOD)
-    with running(home, config({"up": provider(upstream.url)})) as hub, watched_health(hub):
+    text = config({"up": provider(upstream.url, timeouts=PATIENT)})
+    with running(home, text) as hub, watched_health(hub):
         key = new_key(hub, "k")
         headers = {"authorization": f"Bearer {key}"}
-        _, most = resource.prlimit(hub.process.pid, resource.RLIMIT_AS)
-        resource.prlimit(hub.process.pid, resource.RLIMIT_AS, (space_bytes(hub.process.pid) + SPACE, most))
+        _narrow(hub, SPACE)
         served = 0
         with ExitStack() as clients:
-            while (began := _begun(clients, hub, key)) == b"HTTP/1.1 200":
+            while (began := _begun(clients, hub, "large", key)) == b"HTTP/1.1 200":
                 served += 1
                 assert served < MOST_CLIENTS, "it never ran short"
             assert began == b"HTTP/1.1 503"
@@ -156,11 +160,101 @@ def test_without_memory_calls_are_refused_before_it_fails(home: Path, upstream: 
         assert rows == [{"n": served}]
 
 
-def _begun(clients: ExitStack, hub: Server, key: str) -> bytes:
+def _narrow(hub: Server, space: int) -> None:
+    """The server may have so many bytes of address space more than it has now."""
+    _, most = resource.prlimit(hub.process.pid, resource.RLIMIT_AS)
+    resource.prlimit(hub.process.pid, resource.RLIMIT_AS, (space_bytes(hub.process.pid) + space, most))
+
+
+def _begun(clients: ExitStack, hub: Server, model: str, key: str) -> bytes:
     """The status line of an answer of which no more is read."""
-    raw = clients.enter_context(connected(hub.url, receive_buffer=64 << 10))
-    raw.sendall(request_bytes(CHAT, chat_body("large"), key))
+    raw = clients.enter_context(connected(hub.url, receive_buffer=64 << 10, timeout_s=30))
+    raw.sendall(request_bytes(CHAT, chat_body(model), key))
     return raw.recv(12, socket.MSG_WAITALL)
+
+
+BURST = 100
+BURST_SPACE = 300 << 20
+WHOLE = 8 << 20
+BURST_S = 120.0
+"""A busy machine may need so long."""
+
+
+@pytest.mark.fault("P10", "100 calls at once with answers of 8 MB, where 300 MB of address space are left (RLIMIT_AS)")
+@pytest.mark.parametrize(
+    ("model", "reads", "lines"),
+    [("read", True, ()), ("unread", False, ()), ("unread-and-closed", False, ("connection: close",))],
+)
+def test_a_burst_of_large_answers_is_taken_as_memory_allows(
+    home: Path, upstream: FaultUpstream, model: str, reads: bool, lines: tuple[str, ...]
+) -> None:
+    """The process lives, and no allocation fails; whoever is answered has all of it, or 503; health is answered, and the
+    books say who was served."""
+    upstream.program(model, answers.whole(completion(model, content="x" * WHOLE)))
+    with running(home, config({"up": provider(upstream.url, timeouts=PATIENT)})) as hub, watched_health(hub):
+        statuses = _survives_burst(hub, upstream, model, chat_body(model), *lines, reads=reads)
+    assert reads or statuses[503] > 0
+
+
+@pytest.mark.fault("P10", "100 calls at once with requests of 8 MB, where 300 MB of address space are left (RLIMIT_AS)")
+def test_a_burst_of_large_requests_is_taken_as_memory_allows(home: Path, upstream: FaultUpstream) -> None:
+    """The process lives, and no allocation fails; what there is no memory for is 503 before it is read."""
+    upstream.program("asked", GOOD)
+    words = [{"role": "user", "content": "x" * WHOLE}]
+    with running(home, config({"up": provider(upstream.url, timeouts=PATIENT)})) as hub:
+        statuses = _survives_burst(hub, upstream, "asked", chat_body("asked", messages=words), reads=True)
+    assert statuses[503] > 0
+    assert upstream.counters("asked").executions == statuses[200]
+
+
+def _survives_burst(
+    hub: Server, upstream: FaultUpstream, model: str, body: bytes, *lines: str, reads: bool
+) -> Counter[int]:
+    upstream.program("after", GOOD)
+    key = new_key(hub, "k")
+    _narrow(hub, BURST_SPACE)
+    statuses = asyncio.run(_burst(hub, request_bytes(CHAT, body, key, *lines), reads=reads))
+    assert set(statuses) <= {200, 503}
+    assert statuses[200] > 3
+    assert sum(statuses.values()) == BURST
+    hub.wait_until(lambda: _status(hub, "after", {"authorization": f"Bearer {key}"}) == 200, within_s=5)
+    assert "MemoryError" not in hub.log()
+    check_balances(hub)
+    check_ledger(hub)
+    found = "SELECT outcome, count(*) AS n, min(cost_nano) > 0 AS paid FROM usage WHERE model = ? GROUP BY outcome"
+    rows = {str(row["outcome"]): (row["n"], row["paid"]) for row in hub.rows(found, model)}
+    refused = upstream.counters(model).executions - statuses[200]
+    expected = {"completed": (statuses[200], 1), "hub_error": (refused, 0)}
+    assert rows == {outcome: told for outcome, told in expected.items() if told[0]}
+    return statuses
+
+
+async def _burst(hub: Server, request: bytes, *, reads: bool) -> Counter[int]:
+    """All of them at once. ``reads``: from the start; else once all have been told what becomes of them."""
+    told: Counter[int] = Counter()
+    all_told = asyncio.Event()
+    address = urlsplit(hub.url)
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=64 << 10)
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        told[int(head.split()[1])] += 1
+        if sum(told.values()) == BURST:
+            all_told.set()
+        if not reads:
+            await all_told.wait()
+        size = int(head.lower().partition(b"content-length: ")[2].split()[0])
+        while size:
+            data = await reader.read(size)
+            assert data, "the answer broke off"
+            size -= len(data)
+        writer.close()
+
+    async with asyncio.timeout(BURST_S), asyncio.TaskGroup() as clients:
+        for _ in range(BURST):
+            clients.create_task(client())
+    return told
 
 
 HEALTH_KNOWS_S = 2.0
@@ -175,7 +269,7 @@ def test_settlements_outlive_a_locked_database(home: Path, upstream: FaultUpstre
     event, end = chunk("held", content="word"), [chunk("held", finish="stop"), DONE]
     upstream.program("held", does(answers.streamed(event, end=False), gate, answers.chunks(*end) + answers.LAST_CHUNK))
     upstream.program("new", GOOD)
-    with running(home, config({"up": provider(upstream.url, timeouts=LONG)})) as hub, ExitStack() as clients:
+    with running(home, config({"up": provider(upstream.url, timeouts=PATIENT)})) as hub, ExitStack() as clients:
         key = new_key(hub, "k")
         open_streams = [clients.enter_context(connected(hub.url, timeout_s=30)) for _ in range(streams)]
         for raw in open_streams:
@@ -200,9 +294,6 @@ def test_settlements_outlive_a_locked_database(home: Path, upstream: FaultUpstre
         rows = hub.rows("SELECT count(*) AS n FROM usage WHERE model = 'held' AND outcome = 'completed'")
         assert rows == [{"n": streams}]
         assert upstream.counters("new").executions == (status == 200)
-
-
-LONG = {"connect_s": 5, "first_byte_s": 30, "idle_s": 30, "total_s": 60}
 
 
 def _health(hub: Server) -> tuple[int, str]:

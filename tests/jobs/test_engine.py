@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import structlog
 
+from relayhub.jobs.engine import TURN_S
+from relayhub.store.engine import Engine
 from relayhub.store.jobs import LEASE_S
 from relayhub.types.errors import ErrorKind, HubError
 from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.types.media import JobState
-from tests.jobs.bench import Bench, Reply
+from tests.jobs.bench import Bench, Reply, open_bench
+from tests.support.turned_clock import TurnedClock
 
 
 async def until(holds: Callable[[], Awaitable[bool]], bench: Bench, seconds: float = 1.0) -> None:
@@ -169,3 +173,27 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_logged(bench: Bench) 
         gate.open.set()
         await asyncio.wait(bench.engine._paid)
     assert "job.failed_unheard" in [entry["event"] for entry in logs]
+
+
+@asynccontextmanager
+async def at_work(tmp_path: Path) -> AsyncIterator[tuple[Bench, TurnedClock]]:
+    """An engine whose start is over, so that from then on nothing but the clock moves it."""
+    clock = TurnedClock()
+    async with open_bench(tmp_path, clock=clock) as bench, bench.engine.running():
+        async with asyncio.timeout(20):
+            while clock.sleepers < 4:  # turns, messages, sweeps, leases
+                await asyncio.sleep(0.01)
+        yield bench, clock
+
+
+async def test_an_engine_without_jobs_wakes_once_for_all_its_looks_and_asks_nothing_of_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    async with at_work(tmp_path) as (_, clock):
+        for way in ("reading", "writing"):
+            monkeypatch.setattr(Engine, way, lambda _self, way=way: asked.append(way))
+        await clock.pass_by(30.0)
+        assert len({round(moment, 2) for moment in clock.wakes}) <= 30 / TURN_S + 1
+        monkeypatch.undo()
+    assert asked == []

@@ -8,17 +8,21 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import CheckConstraint, create_engine
 
 from relayhub.store import migrate as migrating
 from relayhub.store.connection import prepare_file, use_write_ahead_log
 from relayhub.store.errors import StoreError
+from relayhub.store.intents import LedgerKind
 from relayhub.store.migrate import NEWEST, backup, current_revision, migrate
-from relayhub.store.schema import APPEND_ONLY, metadata
+from relayhub.store.schema import APPEND_ONLY, ledger, metadata
 
 NOW = 1_790_000_000.0
+BOOKED = "account_id, hold_id, amount_nano"
 
 
 @pytest.fixture
@@ -89,3 +93,44 @@ def test_backups_are_private_consistent_and_few(path: Path) -> None:
 def test_the_file_and_its_folder_are_the_owners_alone(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def upgrade_to(path: Path, revision: str) -> None:
+    with migrating._exclusive(path) as connection:
+        config = Config()
+        config.set_main_option("script_location", str(migrating.SCRIPTS))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_a_ledger_from_before_keeps_its_rows_and_takes_the_same_kinds(path: Path) -> None:
+    upgrade_to(path, "0009")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO accounts (id, name, unlimited, total_nano, used_nano, held_nano, created_at)"
+            " VALUES ('acct', 'acme', 0, 5, 0, 0, 1)"
+        )
+        connection.execute(f"INSERT INTO ledger (at, kind, {BOOKED}) VALUES (1, 'grant', 'acct', 'hold', 5)")
+        before = connection.execute("SELECT * FROM ledger").fetchall()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connected_before:
+        connected_before.execute("SELECT * FROM ledger").fetchall()
+        migrate(path, NOW)
+        for number, kind in enumerate(LedgerKind):
+            row = (1, kind.value, "acct", f"hold {number}", 0)
+            connected_before.execute(f"INSERT INTO ledger (at, kind, {BOOKED}) VALUES (?, ?, ?, ?, ?)", row)
+        with pytest.raises(sqlite3.IntegrityError, match="ck_ledger_kind"):
+            connected_before.execute(f"INSERT INTO ledger (at, kind, {BOOKED}) VALUES (1, 'gift', 'acct', 'hold', 0)")
+        assert connected_before.execute("SELECT * FROM ledger LIMIT 1").fetchall() == before
+        assert connected_before.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connected_before.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_migrated_ledger_says_what_the_schema_says(path: Path) -> None:
+    """Also what its table says, which an update writes by hand."""
+    migrate(path, NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        (migrated,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'ledger'").fetchone()
+    kinds = next(one for one in ledger.constraints if one.name == "ck_ledger_kind")
+    assert isinstance(kinds, CheckConstraint)
+    assert f"CHECK ({kinds.sqltext})" in migrated

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from relayhub.store.named_calls import (
     KEPT_S,
@@ -128,7 +129,7 @@ async def test_a_call_that_failed_and_was_charged_keeps_it(books: Books) -> None
     name = name_of(books)
     await begin(books.store, name, "req_1")
     hold = await books.hold(10, "req_1")
-    await books.store.ledger.settle(hold, replace(record("req_1", 5, Outcome.CLIENT_LEFT), at=NOW))
+    await books.store.ledger.settle(hold, structs.replace(record("req_1", 5, Outcome.CLIENT_LEFT), at=NOW))
     await books.store.named_calls.give_up(name, "req_1")
     assert await begin(books.store, name, "req_2") == Ended("req_1", None)
 
@@ -151,7 +152,7 @@ async def test_a_call_that_was_charged_and_died_before_its_answer_was_kept_is_no
     hold = await books.hold(10, "req_1")
     kill_owner(path)
     assert await begin(other, name, "req_2") == UnderWay()
-    await books.store.ledger.settle(hold, replace(record("req_1", 5), at=NOW))
+    await books.store.ledger.settle(hold, structs.replace(record("req_1", 5), at=NOW))
     assert await begin(other, name, "req_2") == Ended("req_1", None)
 
 

@@ -21,7 +21,7 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
-from relayhub.dialects.jsontext import parse_object
+from relayhub.dialects.outline import read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
@@ -38,7 +38,7 @@ class AnthropicMessages:
     keep_alive: bytes | None = PING
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_envelope(parse_object(body))
+        return read_request(body, read_envelope)
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body, envelope)

@@ -9,9 +9,10 @@ from relayhub.dialects.anthropic_messages.usage import merged, read_usage
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.event_stream import EventTap, broken_off
 from relayhub.dialects.fields import nested
-from relayhub.dialects.jsontext import members, splice
+from relayhub.dialects.jsontext import members, set_members
 from relayhub.dialects.openai_chat.native import renamed
 from relayhub.dialects.openai_chat.upstream_json import parse_tolerantly, string, valid_utf8
+from relayhub.dialects.outline import members_around
 from relayhub.dialects.sse import frame_of
 from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.errors import upstream_broke
@@ -25,7 +26,9 @@ _SPOKEN = ("text", "thinking", "partial_json")
 
 def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
     """``body`` itself if the names are the same. For count requests too."""
-    return body if model == envelope.model else splice(body, {"model": orjson.dumps(model)})
+    if model == envelope.model:
+        return body
+    return set_members(body, members_around(body, envelope.cuts), {"model": orjson.dumps(model)})
 
 
 def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:

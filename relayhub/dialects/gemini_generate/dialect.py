@@ -23,7 +23,7 @@ from relayhub.dialects.gemini_generate.stream_encoder import GeminiStreamEncoder
 from relayhub.dialects.gemini_generate.target import GeminiTarget
 from relayhub.dialects.gemini_generate.translation import encode_foreign_request
 from relayhub.dialects.gemini_generate.upstream_errors import decode_error
-from relayhub.dialects.jsontext import parse_object
+from relayhub.dialects.outline import read_request
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
 from relayhub.types.http import HttpReply
@@ -38,7 +38,7 @@ class GeminiGenerate:
     keep_alive: bytes | None = None
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_envelope(parse_object(body), model, framing)
+        return read_request(body, lambda request: read_envelope(request, model, framing))
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body, envelope)
@@ -69,7 +69,7 @@ class GeminiGenerate:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
-        return native_request(body, model=model)
+        return native_request(body, model=model, cuts=envelope.cuts)
 
     def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
         return native_reply(body, view)

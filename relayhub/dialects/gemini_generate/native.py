@@ -15,6 +15,7 @@ from relayhub.dialects.gemini_generate.upstream_errors import in_band_error
 from relayhub.dialects.gemini_generate.usage import read_usage
 from relayhub.dialects.jsontext import Span, members, set_members
 from relayhub.dialects.openai_chat.upstream_json import member, objects, untyped, valid_utf8
+from relayhub.dialects.outline import Cuts, members_around, shortened
 from relayhub.types.chat import ImageForm
 from relayhub.types.errors import upstream_broke
 from relayhub.types.json import Json, JsonObject
@@ -28,16 +29,17 @@ _WRAPPED = ("generateContentRequest", "generate_content_request")
 _VERSION, _CANDIDATES = "modelVersion", "candidates"
 
 
-def native_request(body: bytes, *, model: str) -> bytes:
+def native_request(body: bytes, *, model: str, cuts: Cuts = ()) -> bytes:
     """``body`` itself if nothing must change. The model stands in the path; where the body names it too, also inside a
     count request, it is replaced. Signatures of other upstreams are left out."""
-    if b'"model"' in body:
-        body = _renamed(body, model)
-    return _without_foreign_signatures(body) if _MARK in body else body
+    short = shortened(body, cuts)
+    if b'"model"' in short:
+        body = _renamed(body, model, cuts)
+    return _without_foreign_signatures(body) if _MARK in short else body
 
 
-def _renamed(body: bytes, model: str) -> bytes:
-    spans = members(body)
+def _renamed(body: bytes, model: str, cuts: Cuts = ()) -> bytes:
+    spans = members_around(body, cuts)
     changes: dict[str, bytes] = {}
     if "model" in spans:
         changes["model"] = resource(body[slice(*spans["model"])], model)

@@ -5,63 +5,95 @@ from __future__ import annotations
 import re
 
 from relayhub.dialects.openai_chat.chunk import Chunk
+from relayhub.types.limits import MAX_SSE_LINE
 
-_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
+_ONE_TEXT = re.compile(b"(" + _PLAIN + b")")
 _KEY = re.compile(rb'"content" ?: ?"')
-
+_PADDING = re.compile(rb'"obfuscation" ?: ?"')
+"""A member without a meaning, of another length in each frame, so that lengths on the wire tell nothing of the text."""
 
 LESSONS = 4
 """The first frame of a stream often names the speaker, and is like no other. A stream whose frames differ is read."""
+
+PAYS = 4
+"""A lesson that has spared the reading of so many frames was worth it, and another one will be."""
 
 
 class AlikeFrames:
     """Where a frame carries a piece of plain text and nothing else that counts, what stands before and behind that piece is
     kept. Another frame with the same two ends, and plain text between them, is the same JSON with another text: it needs no
-    parser."""
+    parser. All that could make it something else (line ends, size) was looked at in what is kept."""
 
-    __slots__ = ("_after", "_before", "_lessons", "_shown_before")
+    __slots__ = ("_after", "_before", "_between", "_lessons", "_shown_before", "_spared", "paused")
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
+        self._between = _ONE_TEXT
         self._shown_before = b""
         self._lessons = LESSONS
+        self._spared = 0
+        self.paused = False
+        """Part of a frame has come, and what comes next belongs to it."""
 
-    def chars(self, frame: bytes) -> int:
-        """Of its text; -1 where the frame must be read."""
-        if not self._before or not frame.startswith(self._before) or not frame.endswith(self._after):
+    def chars(self, data: bytes, start: int, end: int) -> int:
+        """Of the text of the frame in ``data[start:end]``; -1 where it must be read."""
+        before = self._before
+        if not before or self.paused or not data.startswith(before, start, end):
             return -1
-        start, end = len(self._before), len(frame) - len(self._after)
-        if end < start or _PLAIN.fullmatch(frame, start, end) is None:
+        after = self._after
+        start += len(before)
+        if not data.endswith(after, start, end) or end - start > MAX_SSE_LINE - len(before):
             return -1
-        if frame.isascii():
-            return end - start
+        match = self._between.fullmatch(data, start, end - len(after))
+        if match is None:
+            return -1
+        self._spared += 1
+        if data.isascii():
+            return match.end(1) - start
         try:
-            return len(frame[start:end].decode())
+            data[match.end(1) : end].decode()
+            return len(match[1].decode())
         except UnicodeDecodeError:
             return -1
 
-    def shown(self, frame: bytes) -> bytes:
-        """What the client sees of a frame that needs no reading."""
+    @property
+    def shown_as_it_is(self) -> bool:
+        """The client sees a frame that needs no reading as it came."""
+        return self._shown_before is self._before
+
+    def shown(self, data: bytes, start: int, end: int) -> bytes:
+        """What the client sees of such a frame."""
         if self._shown_before is self._before:
-            return frame
-        return self._shown_before + frame[len(self._before) :]
+            return data[start:end]
+        return self._shown_before + data[start + len(self._before) : end]
 
     def learn(self, frame: bytes, shown: bytes, chunk: Chunk) -> None:
-        """From a frame that was read; ``shown``: as the client sees it."""
-        if self._lessons == 0 or (text := _text_of(chunk)) is None:
+        """From a whole frame that was read; ``shown``: as the client sees it."""
+        if self._spared >= PAYS:
+            self._lessons = LESSONS
+        if self._lessons == 0 or not _is_one_line(frame) or (text := _text_of(chunk)) is None:
             return
         self._lessons -= 1
+        self._spared = 0
         before, after = _ends(frame, text)
         shown_before, shown_after = (before, after) if shown is frame else _ends(shown, text)
         if before and shown_before and after == shown_after:
-            self._before, self._after, self._shown_before = before, after, shown_before
+            self._before, self._shown_before = before, shown_before
+            self._between, self._after = _split(after)
 
     def forget(self) -> None:
         """From here on every frame counts."""
         self._before = b""
+        self._lessons = self._spared = 0
+
+
+def _is_one_line(frame: bytes) -> bool:
+    """And a blank one, ended by line feeds alone."""
+    return frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame
 
 
 def _text_of(chunk: Chunk) -> bytes | None:
@@ -75,7 +107,7 @@ def _text_of(chunk: Chunk) -> bytes | None:
     if delta.tool_calls:
         return None
     text = delta.content.encode(errors="replace")
-    return text if _PLAIN.fullmatch(text) else None
+    return text if _ONE_TEXT.fullmatch(text) else None
 
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
@@ -88,3 +120,16 @@ def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     if frame[start:end] != text or frame[end : end + 1] != b'"':
         return b"", b""
     return frame[:start], frame[end:]
+
+
+def _split(after: bytes) -> tuple[re.Pattern[bytes], bytes]:
+    """What may stand from the text on, and behind that: the padding may differ as well as the text."""
+    paddings = list(_PADDING.finditer(after))
+    if len(paddings) != 1 or after.count(b'"obfuscation"') != 1:
+        return _ONE_TEXT, after
+    start = paddings[0].end()
+    padding = _ONE_TEXT.match(after, start)
+    assert padding is not None
+    if after[padding.end() : padding.end() + 1] != b'"':
+        return _ONE_TEXT, after
+    return re.compile(b"(" + _PLAIN + b")" + re.escape(after[:start]) + _PLAIN), after[padding.end() :]

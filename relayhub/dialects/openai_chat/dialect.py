@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from relayhub.dialects.codec import (
     ClientView,
     EncodedRequest,
@@ -11,7 +13,6 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
-from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
 from relayhub.dialects.openai_chat.errors import encode_error_event
 from relayhub.dialects.openai_chat.native import native_reply, native_request
@@ -23,6 +24,7 @@ from relayhub.dialects.openai_chat.request import decode_request
 from relayhub.dialects.openai_chat.request_writer import encode_request
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_chat.stream_encoder import ChatStreamEncoder
+from relayhub.dialects.outline import read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
@@ -39,7 +41,7 @@ class OpenAIChat:
     keep_alive: bytes | None = COMMENT
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_envelope(parse_object(body))
+        return read_request(body, read_envelope)
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)
@@ -66,7 +68,10 @@ class OpenAIChat:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
-        return native_request(body if envelope.as_is else normalised(body), model=model, envelope=envelope)
+        mended = body if envelope.as_is else normalised(body, envelope.cuts)
+        if mended is not body:
+            envelope = replace(envelope, cuts=())
+        return native_request(mended, model=model, envelope=envelope)
 
     def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
         return native_reply(body, rename_to=view.rename_to)

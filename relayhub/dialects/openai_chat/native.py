@@ -9,6 +9,7 @@ from relayhub.dialects.codec import Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
 from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
 from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.outline import members_around
 from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.errors import upstream_broke
 from relayhub.types.usage import Usage
@@ -32,7 +33,7 @@ def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
     check_options = not envelope.include_usage and (envelope.stream or envelope.has_stream_options)
     if not (rename or check_options):
         return body
-    spans = members(body)
+    spans = members_around(body, envelope.cuts)
     changes: dict[str, bytes] = {}
     if rename:
         changes["model"] = orjson.dumps(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from relayhub.dialects.comparing import Comparing, Comparison
 from relayhub.dialects.jsontext import Span, members
 from relayhub.dialects.openai_chat.alike import AlikeFrames
 from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
@@ -57,7 +58,7 @@ def _model_of(data: bytes) -> Span | None:
         return None
 
 
-class ChatNativeStream:
+class ChatNativeStream(Comparing):
     """See :class:`relayhub.dialects.codec.NativeStream`.
 
     An error that follows good frames in the same bytes does not swallow them: they are returned, ``ended`` is true,
@@ -71,7 +72,6 @@ class ChatNativeStream:
         "_frames",
         "_include_usage",
         "_renamer",
-        "delivered_chars",
         "started",
         "usage",
     )
@@ -88,13 +88,17 @@ class ChatNativeStream:
         self._failure: UpstreamError | None = None
 
     @property
+    def comparison(self) -> Comparison:
+        return self._alike
+
+    @property
     def ended(self) -> bool:
         return self._ending.done or self._failure is not None
 
     def feed(self, data: bytes) -> bytes:
-        if (chars := self._alike.chars(data)) >= 0 and self._failure is None and self._frames.passes(data):
+        if (chars := self._alike.chars(data, 0, len(data))) >= 0:
             self.delivered_chars += chars
-            return self._alike.shown(data)
+            return self._alike.shown(data, 0, len(data))
         self._raise_failure()
         out: list[bytes] = []
         try:
@@ -102,8 +106,10 @@ class ChatNativeStream:
                 out.append(self._frame(frame))
         except UpstreamError as error:
             self._failure = error
+            self._alike.forget()
             if not any(out):
                 raise
+        self._alike.paused = not self._frames.between_frames
         return b"".join(out)
 
     def finish(self) -> bytes:

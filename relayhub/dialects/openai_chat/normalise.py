@@ -13,6 +13,7 @@ import orjson
 from relayhub.dialects.jsontext import members
 from relayhub.dialects.media import data_url, read_media
 from relayhub.dialects.openai_chat.signed import DETAILS, EXTRA_CONTENT, is_foreign_call, read_details
+from relayhub.dialects.outline import Cuts, shortened
 from relayhub.types.json import Json, JsonObject
 
 _IRREGULAR = re.compile(rb'"(?:url|file_data)"[ \t\n\r]*:[ \t\n\r]*"(?!https?://|data:)', re.IGNORECASE)
@@ -27,9 +28,10 @@ _PLACES = (("image_url", "url"), ("file", "file_data"))
 """Part type, and its member that holds the data."""
 
 
-def normalised(body: bytes) -> bytes:
+def normalised(body: bytes, cuts: Cuts = ()) -> bytes:
     """``body`` itself where nothing must change. Raises ``ClientError`` for data that is no base64."""
-    if _IRREGULAR.search(body) is None and MARK not in body:
+    short = shortened(body, cuts)
+    if _IRREGULAR.search(short) is None and MARK not in short:
         return body
     start, end = members(body)["messages"]
     messages = orjson.loads(body[start:end])

@@ -8,6 +8,8 @@ from relayhub.types import limits
 from relayhub.types.json import Json, JsonObject
 from relayhub.types.usage import Usage
 
+_MOST = limits.MAX_TOKENS_REPORTED
+
 _ELSEWHERE = ("prompt_cache_hit_tokens", "cached_tokens")
 """Where compatible upstreams without the details object say what was cached: beside the totals."""
 
@@ -18,9 +20,12 @@ def read_usage(value: Json) -> Usage | None:
     if not isinstance(value, dict):
         return None
     given, made = value.get("prompt_tokens"), value.get("completion_tokens")
-    if (given is None and made is None) or not (_may_count(given) and _may_count(made)):
+    if type(given) is int and type(made) is int and 0 <= given <= _MOST and 0 <= made <= _MOST:
+        total, written = given, made  # nearly always
+    elif (given is None and made is None) or not (_may_count(given) and _may_count(made)):
         return None
-    total, written = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
+    else:
+        total, written = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
     prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
     if not (prompt or completion or any(map(value.get, _ELSEWHERE))):
         return Usage(total, written)

@@ -4,7 +4,8 @@ out."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from relayhub.dialects.codec import ClientView, Envelope, NativeStream
 from relayhub.dialects.fields import invalid_value
@@ -38,11 +39,10 @@ BYTES_PER_TOKEN = 200
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
-@dataclass(frozen=True, slots=True)
-class AudioEnvelope(Envelope):
+class AudioEnvelope(Envelope, frozen=True):
     """``form``: where everything stands in the body; ``response_format``: as asked for."""
 
-    form: Form = field(default_factory=lambda: Form((), {}, 0))
+    form: Form = msgspec.field(default_factory=lambda: Form((), {}, 0))
     response_format: str = "json"
 
 

@@ -11,7 +11,6 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
-from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_responses.envelope import read_envelope
 from relayhub.dialects.openai_responses.errors import encode_error_event
 from relayhub.dialects.openai_responses.kept import NAME
@@ -21,6 +20,7 @@ from relayhub.dialects.openai_responses.request import decode_request
 from relayhub.dialects.openai_responses.request_writer import encode_request
 from relayhub.dialects.openai_responses.stream_decoder import ResponsesStreamDecoder
 from relayhub.dialects.openai_responses.stream_encoder import ResponsesStreamEncoder
+from relayhub.dialects.outline import read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
@@ -35,7 +35,7 @@ class OpenAIResponses:
     keep_alive: bytes | None = b": keep-alive\n\n"
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_envelope(parse_object(body))
+        return read_request(body, read_envelope)
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)

@@ -7,12 +7,13 @@ import orjson
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.event_stream import EventTap, broken_off
 from relayhub.dialects.fields import nested
-from relayhub.dialects.jsontext import members, splice
+from relayhub.dialects.jsontext import members, set_members
 from relayhub.dialects.openai_chat.native import renamed
 from relayhub.dialects.openai_chat.upstream_json import parse_tolerantly, string, valid_utf8
 from relayhub.dialects.openai_responses.finish import error_of_event, failure_of
 from relayhub.dialects.openai_responses.reply import read_response
 from relayhub.dialects.openai_responses.usage import read_usage
+from relayhub.dialects.outline import members_around
 from relayhub.dialects.sse import frame_of
 from relayhub.types.json import JsonObject
 from relayhub.types.usage import Usage
@@ -22,7 +23,9 @@ _BOM = b"\xef\xbb\xbf"
 
 def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
     """``body`` itself if the names are the same. For count requests too."""
-    return body if model == envelope.model else splice(body, {"model": orjson.dumps(model)})
+    if model == envelope.model:
+        return body
+    return set_members(body, members_around(body, envelope.cuts), {"model": orjson.dumps(model)})
 
 
 def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:

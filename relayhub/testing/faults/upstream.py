@@ -7,9 +7,10 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from relayhub.sdk import Clock
 from relayhub.sdk.clock import SystemClock
@@ -99,7 +100,7 @@ class FaultUpstream:
     async def serving(self, host: str = "127.0.0.1") -> AsyncIterator[str]:
         """Serve on a free port; gives the URL."""
         self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._accepted, host, 0, limit=MAX_HEAD, ssl=self._tls)
+        server = await self._loop.create_server(self._protocol, host, 0, ssl=self._tls)
         self.url = f"{'https' if self._tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}"
         try:
             yield self.url
@@ -133,7 +134,11 @@ class FaultUpstream:
 
     # --- serving ------------------------------------------------------------------------------------------------------
 
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(_Watched(limit=MAX_HEAD), self._accepted)
+
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reader, _Watched)
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
@@ -153,7 +158,7 @@ class FaultUpstream:
             self._changed.notify_all()
             return self.total.connections
 
-    async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, number: int, reader: _Watched, writer: asyncio.StreamWriter) -> None:
         if self._accepts and not await _until_left(reader, self._run(self._accepts, writer, None)):
             return
         while True:
@@ -165,9 +170,7 @@ class FaultUpstream:
             if not await self._answer(name, fault, reader, writer):
                 return
 
-    async def _answer(
-        self, name: str, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _answer(self, name: str, fault: Fault, reader: _Watched, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
         goes_on: bool | None = None
         try:
@@ -236,9 +239,42 @@ class FaultUpstream:
             self._changed.notify_all()
 
 
-async def _until_left(reader: asyncio.StreamReader, work: Coroutine[object, object, bool]) -> bool | None:
-    """What ``work`` gives; ``None`` if the other side leaves before that. What it sends meanwhile is not looked at."""
-    running, left = asyncio.ensure_future(work), asyncio.ensure_future(_left(reader))
+class _Watched(asyncio.StreamReader):
+    """Shows when the other side leaves, without taking the beginning of its next request for a sign of life."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.left = asyncio.Event()
+        self._ahead: bytearray | None = None
+
+    def put_aside(self) -> None:
+        """From now on, what comes waits for :meth:`go_on`: whatever its size, or its end would not be seen."""
+        self._ahead = bytearray()
+
+    def go_on(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead and not self.left.is_set():
+            self.feed_data(bytes(ahead))
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        if self._ahead is None:
+            super().feed_data(data)
+        else:
+            self._ahead.extend(data)
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.left.set()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self.left.set()
+
+
+async def _until_left(reader: _Watched, work: Coroutine[object, object, bool]) -> bool | None:
+    """What ``work`` gives; ``None`` if the other side leaves before that. What it sends meanwhile waits."""
+    reader.put_aside()
+    running, left = asyncio.ensure_future(work), asyncio.ensure_future(reader.left.wait())
     try:
         await asyncio.wait((running, left), return_when=asyncio.FIRST_COMPLETED)
         return await running if running.done() else None
@@ -246,11 +282,7 @@ async def _until_left(reader: asyncio.StreamReader, work: Coroutine[object, obje
         for task in (running, left):
             task.cancel()
         await asyncio.gather(running, left, return_exceptions=True)
-
-
-async def _left(reader: asyncio.StreamReader) -> None:
-    while await reader.read(MAX_HEAD):
-        pass
+        reader.go_on()
 
 
 def _add(counters: FaultCounters, changes: dict[str, int]) -> None:

@@ -30,13 +30,13 @@ class Exchange(Protocol):
 
 class Connection(asyncio.BufferedProtocol):
     """``reused``: it has served before. ``idle_until``: loop time at which it is too old to be used again. ``inbox``: what
-    it reads into; many connections can share one, because each read is taken out in the turn of the loop it came in."""
+    it reads into; many connections can share one, because each read is taken out in the turn of the loop it came in.
+    ``loop``: asking for it costs a system call."""
 
     __slots__ = (
         "_due",
         "_exchange",
         "_inbox",
-        "_loop",
         "_on_gone",
         "_paused",
         "_poll",
@@ -44,6 +44,7 @@ class Connection(asyncio.BufferedProtocol):
         "_timer",
         "congested",
         "idle_until",
+        "loop",
         "lost",
         "origin",
         "reused",
@@ -61,7 +62,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_gone = on_gone
         self._exchange: Exchange | None = None
         self._paused = False
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
@@ -108,7 +109,7 @@ class Connection(asyncio.BufferedProtocol):
             if self._timer is not None:
                 self._timer.cancel()
             self._rings_at = due
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self.loop.call_at(due, self._ring)
 
     def drop(self) -> None:
         """Close at once; whoever is on it knows why. Idempotent."""
@@ -142,7 +143,7 @@ class Connection(asyncio.BufferedProtocol):
             if nbytes == len(self._inbox) and not self._paused and not self.transport.is_closing():
                 # There is more, and libuv would read on for long. It is the others' turn.
                 self.transport.pause_reading()
-                self._loop.call_soon(self._read_on)
+                self.loop.call_soon(self._read_on)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.break_off(error)
@@ -164,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
         self._rings_at = math.inf
         if self._due is None:
             return
-        if self._due > self._loop.time():
+        if self._due > self.loop.time():
             self.expect(self._due)
         elif self._exchange is not None:
             self._exchange.overdue()

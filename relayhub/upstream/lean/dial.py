@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -43,14 +45,22 @@ class Dialler:
             raise faults.not_reached(f"{origin.host}:{origin.port}: {error!r}") from error
 
     async def _dial(self, origin: Origin, on_gone: Callable[[Connection], None]) -> Connection:
-        opened = await connect_first(await self._resolver.resolve(origin.host), origin.port)
+        addresses = await self._resolver.resolve(origin.host)
+        loop = asyncio.get_running_loop()
+        context = self._tls() if origin.tls else None
+        name = origin.host if origin.tls else None
+
+        def make() -> Connection:
+            return Connection(origin, on_gone, self._inbox)
+
+        if len(addresses) == 1:
+            # The loop's own way for an address that is a number, without a look-up in a thread as for a socket of ours.
+            _, host = addresses[0]
+            _, connection = await loop.create_connection(make, host, origin.port, ssl=context, server_hostname=name)
+            return connection
+        opened = await connect_first(addresses, origin.port)
         try:
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: Connection(origin, on_gone, self._inbox),
-                sock=opened,
-                ssl=self._tls() if origin.tls else None,
-                server_hostname=origin.host if origin.tls else None,
-            )
+            _, connection = await loop.create_connection(make, sock=opened, ssl=context, server_hostname=name)
         except BaseException:
             opened.close()
             raise
@@ -69,8 +79,6 @@ class Dialler:
 
 async def connect_first(addresses: Sequence[Address], port: int) -> socket.socket:
     """A socket to the first address that answers; a slow one is overtaken by the next. Raises ``OSError``."""
-    if len(addresses) == 1:
-        return await _connect(addresses[0], port)
     trying: set[asyncio.Task[socket.socket]] = set()
     failed: list[BaseException] = []
     try:
@@ -115,8 +123,29 @@ async def _connect(address: Address, port: int) -> socket.socket:
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(opened, (host, port))
+        error = opened.connect_ex((host, port))
+        if error == errno.EINPROGRESS:
+            await _writable(opened)
+            error = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
     except BaseException:
         opened.close()
         raise
     return opened
+
+
+async def _writable(opened: socket.socket) -> None:
+    """uvloop's ``sock_connect`` would look the address up, in a thread."""
+    loop = asyncio.get_running_loop()
+    connected: asyncio.Future[None] = loop.create_future()
+
+    def note() -> None:
+        if not connected.done():
+            connected.set_result(None)
+
+    loop.add_writer(opened.fileno(), note)
+    try:
+        await connected
+    finally:
+        loop.remove_writer(opened.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Protocol
 
 from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
@@ -24,6 +25,11 @@ class Framing(Protocol):
     done: bool
     excess: bool
     broken: Broken | None
+
+    @property
+    def between_chunks(self) -> bool:
+        """Nothing of a chunk has come and not been returned, and another one may follow."""
+        ...
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` is body. Not to be called once ``done`` or ``broken``."""
@@ -56,6 +62,10 @@ class Length:
         self.excess = True
         return data[:left]
 
+    @property
+    def between_chunks(self) -> bool:
+        return False
+
     def end(self) -> None:
         raise Broken(f"the connection ended {self._left} bytes before the end of the answer")
 
@@ -73,8 +83,22 @@ class UntilClose:
     def feed(self, data: bytes) -> bytes:
         return data
 
+    @property
+    def between_chunks(self) -> bool:
+        return False
+
     def end(self) -> None:
         self.done = True
+
+
+@lru_cache(1024)
+def chunk_start(size: int) -> bytes:
+    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if there is none."""
+    for digits in range(1, 9):
+        data = size - digits - len(b"\r\n\r\n")
+        if data > 0 and len(start := b"%x" % data) == digits:
+            return start + _LINE_END
+    return b"?"
 
 
 def _whole_chunk(data: bytes) -> bytes | None:
@@ -114,6 +138,10 @@ class Chunked:
         except Broken as error:
             self.broken = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    @property
+    def between_chunks(self) -> bool:
+        return not (self._left or self._held or self._after_data or self._in_trailers or self.broken)
 
     def _pieces(self, data: bytes, pieces: list[bytes]) -> None:
         at = 0 if not self._in_trailers else self._trailers(data, 0)

@@ -54,7 +54,7 @@ class Pool:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if connection.idle_until > asyncio.get_running_loop().time() and connection.usable():
+            if connection.idle_until > connection.loop.time() and connection.usable():
                 return connection
             connection.drop()
         return None
@@ -144,7 +144,7 @@ class Pool:
             connection.drop()
 
     def _keep(self, connection: Connection, idle_s: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop = connection.loop
         connection.idle_until = loop.time() + idle_s
         self._idle.setdefault(connection.origin, []).append(connection)
         if self._sweep is None:

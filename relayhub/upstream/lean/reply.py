@@ -1,23 +1,33 @@
-"""One exchange: the request on its way out, the answer on its way in, and a limit on every wait in between."""
+"""One exchange: the request on its way out, the answer on its way in, and a limit on every wait in between.
+
+Two ways to use it. Awaited: :meth:`LeanReply.exchange`, then :meth:`LeanReply.chunks` or :meth:`LeanReply.push`. Without a
+task: :meth:`LeanReply.begin` tells a :class:`Listener` when the head is there, and :meth:`LeanReply.pour` hands the body to
+a :class:`Sink`, both from the event loop itself, in the turn in which the bytes come.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 from relayhub.types.errors import UpstreamError, upstream_broke
 from relayhub.types.http import Body, Deadlines, SpoolSlice
 from relayhub.types.limits import MAX_INTERIM_ANSWERS, MAX_UPSTREAM_HEAD
 from relayhub.upstream import faults
 from relayhub.upstream.lean.connection import Connection
-from relayhub.upstream.lean.framing import Broken, Framing, UntilClose
+from relayhub.upstream.lean.framing import Broken, Framing, UntilClose, chunk_start
 from relayhub.upstream.lean.head import Head, parse_head
 from relayhub.upstream.lean.inflate import Inflater
 from relayhub.upstream.payload import PIECE, pieces_of
 
 JOINED = 64 << 10
 """Bytes of a body that are copied behind the head, to leave in one packet; above, a second write is cheaper."""
+
+BURST = 2 << 20
+"""Bytes of a body that are handed to the system at once. One call costs less than several; with TLS, where all would be
+encrypted at once, :data:`PIECE` bytes."""
 
 HELD = 64 << 10
 """Bytes of an answer that wait for a slow reader before the upstream is made to wait too."""
@@ -29,17 +39,84 @@ DRAIN_BYTES = 64 << 10
 """More than this after the reader has left is not framing; the connection is dropped instead."""
 
 Take = Callable[[bytes], bool]
+Express = Callable[[bytes, int, int], bool]
+"""Is given a read that is exactly one chunk, framing and all, and where its data begins and ends. ``False``: nothing was
+done with it, and the data goes to ``take`` as ever. Must not raise, nor end the reply."""
+
 Release = Callable[[Connection, "float | None"], None]
+
+
+class Listener(Protocol):
+    """Whoever has begun an exchange. Exactly one of the two is called, once, and neither after ``abort``."""
+
+    def replied(self, reply: LeanReply) -> None:
+        """The head of the answer is there, perhaps with a status that is an error, perhaps with the whole body: see
+        ``at_hand``. The reply is the listener's now, to be ended with ``leave`` or ``abort``. Must not raise."""
+        ...
+
+    def failed(self, error: UpstreamError) -> None:
+        """There will be no answer. Must not raise."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a body goes. All of it is called by the event loop or from within ``pour`` and ``more``."""
+
+    def take(self, data: bytes) -> bool:
+        """A piece. ``False``: no further one, nor the end, before :meth:`LeanReply.more`; or never, after ``leave`` or
+        ``abort``, which may be called in here. What this raises drops the connection and goes to :meth:`failed`."""
+        ...
+
+    def ended(self) -> None:
+        """The body is complete, and its connection given back. Called at most once, then nothing else. Must not raise."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """The body will not become complete: an ``UpstreamError``, or what :meth:`take` raised. Called at most once, then
+        nothing else. Must not raise."""
+        ...
 
 
 class LeanReply:
     """A :class:`relayhub.sdk.UpstreamReply`, and what brings it about. ``status`` and ``headers`` are there once
-    :meth:`exchange` has returned.
+    :meth:`exchange` has returned, or a listener was told.
 
     The connection is given back as soon as the answer is complete, and dropped as soon as it cannot become so.
     ``stale``: the connection had served before and ended without a byte of this answer.
     """
 
+    __slots__ = (
+        "_body",
+        "_connection",
+        "_deadlines",
+        "_draining",
+        "_ends_at",
+        "_error",
+        "_express",
+        "_flows",
+        "_halted",
+        "_head",
+        "_head_bytes",
+        "_held",
+        "_held_bytes",
+        "_inflater",
+        "_inflation",
+        "_interim",
+        "_listener",
+        "_loop",
+        "_method",
+        "_offered",
+        "_over",
+        "_release",
+        "_sent",
+        "_sink",
+        "_untouched",
+        "_waiter",
+        "headers",
+        "heard_at",
+        "stale",
+        "status",
+    )
     status: int
     headers: Mapping[str, str]
 
@@ -51,7 +128,7 @@ class LeanReply:
         self._deadlines = deadlines
         self._ends_at = ends_at
         self._release = release
-        self._loop = asyncio.get_running_loop()
+        self._loop = connection.loop
         self._sent = False
         self._untouched = True
         self._interim = 0
@@ -65,18 +142,38 @@ class LeanReply:
         self._draining = False
         self._error: UpstreamError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._take: Take | None = None
-        self._enough = False
+        self._listener: Listener | None = None
+        self._sink: Sink | None = None
+        self._offered: Express | None = None
+        self._express: Express | None = None
+        """What was offered with the sink, while a chunk may begin and the sink takes."""
+        self._flows = False
+        """The sink takes what comes; else it is held, and no time runs."""
+        self.heard_at = 0.0
+        """While the body flows: when something of it came last."""
+        self._inflation: asyncio.Task[None] | None = None
+        self._halted = False
+        """What is inflated waits for :meth:`more`."""
         self.stale = False
 
     # The request
+
+    def begin(self, head: bytes, body: bytes, listener: Listener) -> None:
+        """Send it all, at most :data:`JOINED` bytes, and return at once. The listener is never told before that."""
+        self._listener = listener
+        self._send(head, body)
+        self._connection.expect(min(self._loop.time() + self._deadlines.first_byte_s, self._ends_at))
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        self._connection.serve(self)
+        self._sent = True
+        self._connection.transport.write(head + body)
 
     async def exchange(self, head: bytes, body: Body) -> None:
         """Send it all and wait for the head of the answer, which may come before the request has gone out."""
         self._connection.serve(self)
         if isinstance(body, bytes) and len(body) <= JOINED:
-            self._sent = True
-            self._connection.transport.write(head + body)
+            self._send(head, body)
         elif isinstance(body, bytes):
             await self._send_bytes(head, body)
         else:
@@ -87,13 +184,15 @@ class LeanReply:
             raise self._error
 
     async def _send_bytes(self, head: bytes, body: bytes) -> None:
-        write = self._connection.transport.write
-        write(head)
+        transport = self._connection.transport
+        size = PIECE if self._connection.origin.tls else BURST
         whole = memoryview(body)
-        for start in range(0, len(body), PIECE):
+        transport.writelines((head, whole[:size]))
+        await self._room()
+        for start in range(size, len(body), size):
             if self._answered:
                 return
-            write(whole[start : start + PIECE])
+            transport.write(whole[start : start + size])
             await self._room()
         self._sent = True
 
@@ -121,6 +220,14 @@ class LeanReply:
     # The answer, as the connection reports it
 
     def received(self, data: bytes) -> None:
+        if (
+            self._express is not None
+            and data.startswith(start := chunk_start(len(data)))
+            and data.endswith(b"\r\n")
+            and self._express(data, len(start), len(data) - 2)
+        ):
+            self.heard_at = self._loop.time()
+            return
         self._untouched = False
         try:
             if self._body is None:
@@ -150,11 +257,24 @@ class LeanReply:
             self._inflater = Inflater(head.coding)
         self.status, self.headers = head.status, head.headers
         self._head, self._body = head, head.body
-        if rest and not head.body.done:
-            self._read_body(head.body, rest)
-        elif head.body.done:
-            self._complete(excess=bool(rest))
-        self._wake()
+        try:
+            if rest and not head.body.done:
+                self._read_body(head.body, rest)
+            elif head.body.done:
+                self._complete(excess=bool(rest))
+        except Broken as error:
+            self._break(error)
+        self._tell_head()
+
+    def _tell_head(self) -> None:
+        """With what of the body, or of its failure, came along: whoever reads it finds it."""
+        if self._listener is None:
+            self._wake()
+            return
+        if not self._over:
+            self._connection.expect(None)
+        listener, self._listener = self._listener, None
+        listener.replied(self)
 
     def _pass_over(self, head: Head, rest: bytes) -> None:
         """Something said before the answer. Nobody has asked to change the protocol."""
@@ -172,10 +292,12 @@ class LeanReply:
             raise framing.broken
         if framing.done and not self._over:
             self._complete(framing.excess)
+        self._express = self._offered if self._flows and framing.between_chunks else None
 
     def _accept(self, piece: bytes) -> None:
-        if self._take is not None:
-            self._push(self._take, piece)
+        if self._flows:
+            self.heard_at = self._loop.time()
+            self._hand(piece)
             return
         self._held_bytes += len(piece)
         if self._draining:
@@ -187,22 +309,27 @@ class LeanReply:
             self._connection.pause()
         self._wake()
 
-    def _push(self, take: Take, piece: bytes) -> None:
-        """Straight to the reader, in the turn of the loop in which it came."""
+    def _hand(self, piece: bytes) -> bool:
+        """Straight to the sink, in the turn of the loop in which it came. Whether that takes more."""
+        sink = self._sink
+        assert sink is not None
         try:
-            more = take(piece)
+            more = sink.take(piece)
         except (Exception, SystemExit) as error:
-            self._take = None
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
-            return
-        if more:
-            self._connection.expect(min(self._loop.time() + self._deadlines.idle_s, self._ends_at))
-        else:
-            self._take = None
-            self._enough = True
-            self._connection.pause()
-            self._wake()
+            self._raised(sink, error)
+            return False
+        if self._sink is not sink:
+            return False  # it has left
+        if not more:
+            self._flows, self._express = False, None
+            if not self._over:
+                self._connection.pause()
+                self._connection.expect(None)
+        return more
+
+    def _raised(self, sink: Sink, error: BaseException) -> None:
+        self.abort()
+        sink.failed(error)
 
     def ended(self, error: Exception | None) -> None:
         if self._over:
@@ -219,9 +346,12 @@ class LeanReply:
             self._break(broken)
         else:
             self._over = True
-            self._wake()
+            self._tell_end()
 
     def overdue(self) -> None:
+        if self._flows and (due := min(self.heard_at + self._deadlines.idle_s, self._ends_at)) > self._loop.time():
+            self._connection.expect(due)  # pieces that came meanwhile have put it off
+            return
         if self._loop.time() >= self._ends_at:
             self._fail(faults.too_slow("complete answer", self._deadlines.total_s))
         elif self._head is None:
@@ -241,7 +371,17 @@ class LeanReply:
         else:
             self._connection.detach()
             self._release(self._connection, self._head.idle_s)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        """Whoever waits for it. A sink that wants nothing for now is told later."""
         self._wake()
+        if self._flows and self._sink is not None:
+            sink, self._sink, self._flows, self._express = self._sink, None, False, None
+            if self._error is None:
+                sink.ended()
+            else:
+                sink.failed(self._error)
 
     def _break(self, error: Broken) -> None:
         text = str(error)
@@ -250,15 +390,28 @@ class LeanReply:
         )
 
     def _fail(self, error: UpstreamError) -> None:
+        if self._over:
+            return
         self._error = error
-        self.abort()
+        self._drop()
+        if self._head is None and self._listener is not None:
+            listener, self._listener = self._listener, None
+            listener.failed(error)
+        else:
+            self._tell_end()
 
     def abort(self) -> None:
-        """Drop the connection unless the answer was complete before."""
+        """Drop the connection unless the answer was complete before. Whoever listens or takes hears nothing more."""
+        self._listener = self._sink = None
+        self._flows, self._express = False, None
+        self._stop_inflation()
+        self._drop()
+        self._wake()
+
+    def _drop(self) -> None:
         if not self._over:
             self._over = True
             self._connection.drop()
-        self._wake()
 
     # The reader
 
@@ -296,12 +449,19 @@ class LeanReply:
                 raise self._error
             if self._over:
                 return b""
+            self._connection.resume()
             await self._wait(self._deadlines.idle_s)
-        if not self._over and self._loop.time() >= self._ends_at:
-            late = faults.too_slow("complete answer", self._deadlines.total_s)
-            self._fail(late)
-            raise late
+        if self._late():
+            assert self._error is not None
+            raise self._error
         return self._held_now()
+
+    def _late(self) -> bool:
+        """The time for all of it ended while nobody read; it fails then."""
+        if self._over or self._loop.time() < self._ends_at:
+            return False
+        self._fail(faults.too_slow("complete answer", self._deadlines.total_s))
+        return True
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """See :meth:`relayhub.sdk.UpstreamReply.chunks`."""
@@ -315,7 +475,7 @@ class LeanReply:
                     yield piece
             self._inflater.end()
         except Broken as error:
-            self.abort()
+            self._drop()
             raise faults.truncated(str(error)) from error
 
     def at_hand(self) -> bytes | None:
@@ -324,31 +484,81 @@ class LeanReply:
             return None
         return self._held_now() if len(self._held) < 2 else b"".join(self._held)
 
-    @property
-    def pushes(self) -> bool:
-        """Whether :meth:`push` may be used: not for an answer that must be decompressed."""
-        return self._inflater is None
-
-    async def push(self, take: Take) -> bool:
+    async def push(self, take: Take, express: Express | None = None) -> bool:
         """Hand every piece to ``take`` in the turn of the loop in which it comes, until ``take`` returns ``False``: it
         wants no more for now. ``False`` at the end of the body. Raises what ``take`` raises, else as :meth:`chunks`."""
-        while True:
-            if self._held and not take(await self._read()):
-                return True
-            if self._over:
-                return bool(await self._read())
-            self._take = take
-            self._connection.resume()
-            try:
-                await self._wait(self._deadlines.idle_s)
-            finally:
-                self._take = None
-            if self._enough:
-                self._enough = False
-                return True
+        pushing = _Pushing(take, self._loop.create_future())
+        self.pour(pushing, express)
+        try:
+            return await pushing.done
+        finally:
+            if self._sink is pushing:
+                self._sink, self._express, self._flows, self._halted = None, None, False, True
+                if not self._over:
+                    self._connection.expect(None)
+
+    def pour(self, sink: Sink, express: Express | None = None) -> None:
+        """Hand the body to ``sink``: what has come already before this returns, the rest in the turn in which it comes.
+        ``express``: asked first, where a chunk comes by itself."""
+        self._sink, self._offered = sink, express
+        if self._inflater is None or self._inflation is not None:
+            self.more()
+        else:
+            self._inflation = self._loop.create_task(self._pour_inflated())
+
+    def more(self) -> None:
+        """The sink, which has returned ``False``, takes again. As :meth:`pour`."""
+        if self._inflation is not None:
+            self._halted = False
+            self._wake()
+            return
+        if self._sink is None:
+            return
+        self._flows = True
+        if self._late():
+            return
+        while self._held:
+            if not self._hand(self._held_now()):
+                return
+        if self._over:
+            self._tell_end()
+            return
+        self.heard_at = self._loop.time()
+        self._connection.resume()
+        self._connection.expect(min(self.heard_at + self._deadlines.idle_s, self._ends_at))
+
+    async def _pour_inflated(self) -> None:
+        """A task, because some of it is done in a thread."""
+        error: BaseException | None = None
+        try:
+            async with aclosing(self.chunks()) as pieces:
+                async for piece in pieces:
+                    if self._sink is not None:
+                        self._halted = not self._sink.take(piece)
+                    while self._halted:
+                        await self._changed()
+        except (Exception, SystemExit) as raised:
+            error = raised
+        sink, self._sink, self._inflation = self._sink, None, None
+        if error is not None:
+            self._drop()
+        if sink is not None:
+            sink.ended() if error is None else sink.failed(error)
+
+    async def _changed(self) -> None:
+        """Until anything has; it is not the upstream's time."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def leave(self) -> None:
-        """The reader is done, in peace. What is left of the framing comes by itself, and frees the connection."""
+        """The reader is done, in peace, and hears nothing more. What is left of the framing comes by itself, and frees the
+        connection."""
+        self._sink = None
+        self._flows, self._express = False, None
+        self._stop_inflation()
         if self._over:
             return
         if self._head is None or not self._head.keep_alive or not self._sent or isinstance(self._body, UntilClose):
@@ -359,3 +569,35 @@ class LeanReply:
         self._held_bytes = 0
         self._connection.resume()
         self._connection.expect(self._loop.time() + DRAIN_S)
+
+    def _stop_inflation(self) -> None:
+        if self._inflation is not None:
+            self._inflation.cancel()
+            self._inflation = None
+
+
+class _Pushing:
+    """The sink behind :meth:`LeanReply.push`."""
+
+    __slots__ = ("_take", "done")
+
+    def __init__(self, take: Take, done: asyncio.Future[bool]) -> None:
+        self._take = take
+        self.done = done
+
+    def take(self, data: bytes) -> bool:
+        more = self._take(data)
+        if not more:
+            self._tell(True)
+        return more
+
+    def ended(self) -> None:
+        self._tell(False)
+
+    def failed(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def _tell(self, enough: bool) -> None:
+        if not self.done.done():
+            self.done.set_result(enough)

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
 from relayhub.upstream import faults
 from relayhub.upstream.lean.dial import Dialler
 from relayhub.upstream.lean.outgoing import Target, head_start, target_of, with_size
 from relayhub.upstream.lean.pool import Pool
-from relayhub.upstream.lean.reply import LeanReply
+from relayhub.upstream.lean.reply import BURST, JOINED, LeanReply, Listener
 from relayhub.upstream.lean.resolver import Resolver
 from relayhub.upstream.options import NetworkOptions
 
@@ -28,6 +29,14 @@ class Prepared(NamedTuple):
     target: Target
     start: bytes
     effect: Effect
+
+
+class Begun(Protocol):
+    """An exchange that was begun for a listener."""
+
+    def abort(self) -> None:
+        """Give it up, whatever it has come to; the listener and its sink hear nothing more. Idempotent."""
+        ...
 
 
 class LeanTransport:
@@ -51,8 +60,8 @@ class LeanTransport:
         """As :meth:`open`."""
         origin = prepared.target.origin
         head = with_size(prepared.start, prepared.method, len(body) if isinstance(body, bytes) else sum(map(len, body)))
-        ends_at = asyncio.get_running_loop().time() + deadlines.total_s
         connection = self.pool.take(origin)
+        ends_at = (connection.loop if connection else asyncio.get_running_loop()).time() + deadlines.total_s
         repeatable = prepared.effect is Effect.NONE
         while True:
             if connection is None:
@@ -67,6 +76,20 @@ class LeanTransport:
                 connection, repeatable = None, False
             else:
                 return reply
+
+    def begin(self, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener) -> Begun:
+        """As :meth:`exchange`, but returns at once and tells ``listener`` what has come of it, never before this returns.
+        With a free connection and a short body there is no task behind it."""
+        origin = prepared.target.origin
+        at_once = JOINED if origin.tls else BURST
+        if prepared.effect is not Effect.NONE and isinstance(body, bytes) and len(body) <= at_once:
+            connection = self.pool.take(origin)
+            if connection is not None:
+                ends_at = connection.loop.time() + deadlines.total_s
+                reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
+                reply.begin(with_size(prepared.start, prepared.method, len(body)), body, listener)
+                return reply
+        return _Beginning(self, prepared, body, deadlines, listener)
 
     def prepare(self, method: str, url: str, headers: Mapping[str, str], effect: Effect) -> Prepared:
         """Raises ``UpstreamError`` for what cannot be said in HTTP."""
@@ -87,6 +110,36 @@ class LeanTransport:
     async def close(self) -> None:
         """See :meth:`relayhub.sdk.Transport.close`."""
         self.pool.close()
+
+
+class _Beginning:
+    """An exchange that has to wait before it can say anything: for a connection, or for room to write."""
+
+    __slots__ = ("_reply", "_task")
+
+    def __init__(
+        self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
+    ) -> None:
+        self._reply: LeanReply | None = None
+        self._task = asyncio.get_running_loop().create_task(self._run(transport, prepared, body, deadlines, listener))
+
+    async def _run(
+        self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
+    ) -> None:
+        try:
+            self._reply = await transport.exchange(prepared, body, deadlines)
+        except UpstreamError as error:
+            listener.failed(error)
+        except Exception as error:  # a defect of this client: nobody may wait for ever because of it
+            listener.failed(faults.broke_off(repr(error)))
+        else:
+            listener.replied(self._reply)
+
+    def abort(self) -> None:
+        if self._reply is not None:
+            self._reply.abort()
+        else:
+            self._task.cancel()
 
 
 class Sending:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
+from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
 
@@ -32,6 +33,9 @@ REASONS: Mapping[int, str] = {
 }
 """Decoration: nobody may rely on them, and a status without one is as good."""
 
+JOINED = 64 << 10
+"""Bytes of a body that are copied behind the head; a larger one is not worth being in memory twice."""
+
 
 class Line(Protocol):
     """A client's connection; see :class:`relayhub.web.quick.door.QuickDoor`."""
@@ -52,7 +56,7 @@ class Line(Protocol):
         ...
 
 
-class QuickAnswer(AnswerStream):
+class QuickAnswer(AnswerStream, ChunkClient):
     """See there. ``status`` is set as soon as something has been written."""
 
     def __init__(
@@ -81,19 +85,52 @@ class QuickAnswer(AnswerStream):
         return self._line.transport
 
     async def reply(self, body: bytes, content_type: str) -> None:
-        self.status = OK
-        self._put(whole_answer(OK, {**self._headers, "content-type": content_type}, body, self._line.date()))
+        self.give(body, content_type)
+        del body  # else it would live on in the traceback of a client that leaves
         await taken(self._line)
+
+    def give(self, body: bytes, content_type: str) -> None:
+        """As :meth:`reply`, without waiting until it is taken."""
+        self.status = OK
+        headers = {**self._headers, "content-type": content_type}
+        if len(body) <= JOINED:
+            self._put(whole_answer(OK, headers, body, self._line.date()))
+        else:
+            self._put(whole_answer(OK, headers, b"", self._line.date(), len(body)))
+            self._put(body)
 
     def push(self, frames: bytes) -> bool:
         transport = self._line.transport
         if not self._streaming or transport is None or transport.is_closing():
-            return False
+            return self._push_first(frames)
         if transport.get_write_buffer_size() > PUSHED:
             return False
         self._last_write = self._loop.time()
         transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
+
+    def push_chunk(self, chunk: bytes) -> bool:
+        line = self._line
+        transport = line.transport
+        if not self._streaming or line.congested or transport is None or transport.is_closing():
+            return False
+        self._last_write = self._loop.time()
+        transport.write(chunk)
+        return True
+
+    def _push_first(self, frames: bytes) -> bool:
+        """With the head."""
+        transport = self._line.transport
+        if self.status is not None or transport is None or transport.is_closing():
+            return False
+        self._last_write = self._loop.time()
+        transport.write(b"%b%x\r\n%b\r\n" % (self._head(), len(frames), frames))
+        return True
+
+    def give_end(self, frames: bytes) -> None:
+        """As ``end``, without waiting until it is taken."""
+        self._stop_timer()
+        self._write_end(frames)
 
     async def _write(self, frames: bytes) -> None:
         if self._ended:
@@ -102,12 +139,15 @@ class QuickAnswer(AnswerStream):
         await self._line.drained()
 
     async def _end(self, frames: bytes) -> None:
+        self._write_end(frames)
+        await self._line.drained()
+
+    def _write_end(self, frames: bytes) -> None:
         if self._ended:
             return  # an error once everything has been said
         chunk = b"%x\r\n%b\r\n" % (len(frames), frames) if frames else b""
         self._put(b"%b%b0\r\n\r\n" % (self._head(), chunk))
         self._streaming, self._ended = False, True
-        await self._line.drained()
 
     def _head(self) -> bytes:
         """Once; nothing afterwards."""
@@ -140,8 +180,10 @@ async def taken(line: Line) -> None:
         raise ClientLeft from error
 
 
-def whole_answer(status: int, headers: Mapping[str, str], body: bytes, date: str) -> bytes:
-    return head_bytes(status, {**headers, "content-length": str(len(body)), "date": date}) + body
+def whole_answer(status: int, headers: Mapping[str, str], body: bytes, date: str, length: int | None = None) -> bytes:
+    """``length``: of a body that is sent by itself."""
+    size = len(body) if length is None else length
+    return head_bytes(status, {**headers, "content-length": str(size), "date": date}) + body
 
 
 def head_bytes(status: int, headers: Mapping[str, str]) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 
 import structlog
@@ -13,22 +14,29 @@ from aiohttp import web
 
 from relayhub.accounts.keyring import fingerprint
 from relayhub.gateway.call import Call, ClientLeft
+from relayhub.gateway.open_calls import Cancellable
 from relayhub.plugins.isolation import is_own
 from relayhub.types.call import Dialect, Operation, Principal
 from relayhub.types.errors import ClientError, RelayhubError
 from relayhub.types.ids import Ids
-from relayhub.web.body import body_too_slow
+from relayhub.upstream.memory import MODEST
+from relayhub.web.body import KEPT, body_too_slow
 from relayhub.web.client_address import nearest_address
-from relayhub.web.context import Serving, WebContext
+from relayhub.web.context import WebContext
 from relayhub.web.errors import REQUEST, answer_to, internal, note_refused, render, shown_path
 from relayhub.web.ingress.serving import refuse_while_draining
 from relayhub.web.mounts import manner_of
 from relayhub.web.overload import Overload
-from relayhub.web.quick.answer import QuickAnswer, taken
+from relayhub.web.quick.answer import JOINED, OK, QuickAnswer, taken
 from relayhub.web.quick.door import QuickDoor
 from relayhub.web.quick.head import QuickHead, read_head
 
+_WHOLE = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\ndate: %b\r\n\r\n%b"
+
 log = structlog.get_logger("relayhub.web")
+
+_EXPECTED = (RelayhubError, ClientLeft, asyncio.CancelledError)
+"""What a client that is gone need not be told; anything else is a defect, and the log is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,12 @@ class Place:
 
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]
+    id_lines: bytes = field(init=False)
+    """Of an answer's head, with ``%(id)b`` for the request's id."""
+
+    def __post_init__(self) -> None:
+        names = _answer_headers("", self.dialect)
+        object.__setattr__(self, "id_lines", b"".join(b"%b: %%(id)b\r\n" % name.encode() for name in names))
 
 
 class QuickDesk:
@@ -44,10 +58,10 @@ class QuickDesk:
 
     def __init__(self, context: WebContext, overload: Overload, idle_s: float, places: Mapping[str, Place]) -> None:
         """``places``: by path."""
-        self._context = context
+        self.context = context
         self._overload = overload
         self.idle_s = idle_s
-        self._places = places
+        self.places = places
         self._doors: set[QuickDoor] = set()
         self._ids = Ids()
         self._date = ""
@@ -55,34 +69,47 @@ class QuickDesk:
 
     @property
     def body_timeout_s(self) -> float:
-        return self._context.server.body_timeout_s
+        return self.context.server.body_timeout_s
 
     # Who may come in
 
     def accept(self, block: bytes, peer: str) -> QuickHead | None:
         """See :class:`relayhub.web.quick.door.Desk`."""
         head = read_head(block, fingerprint)
-        return None if head is None or head.path not in self._places else head
+        return None if head is None or head.path not in self.places else head
 
-    def admit(self, head: QuickHead, peer: str) -> Principal | None:
+    def admit(self, head: QuickHead, door: QuickDoor) -> Principal | None:
         """See :class:`relayhub.web.quick.door.Desk`. Whoever is to be refused is refused by the framework."""
-        context = self._context
-        if context.draining or head.length > context.server.body_limit or self._overload.reason() is not None:
+        context = self.context
+        if context.draining or head.length > context.serving.server.body_limit or self._overload.reason() is not None:
             return None
         try:
             principal = context.keyring.recognise(head.fingerprint, context.clock.now())
         except ClientError:
             return None
-        if principal.networks is not None and not principal.may_call_from(self._client(head, peer)):
+        if principal.networks is not None and not principal.may_call_from(self.client(head, door.peer)):
+            return None
+        if head.length > MODEST and not self._has_room(head.length, door):
             return None
         self._overload.in_flight += 1
         return principal
 
-    def leave(self) -> None:
-        self._overload.in_flight -= 1
+    def _has_room(self, length: int, door: QuickDoor) -> bool:
+        """For a body that is not small; counted until the call is over."""
+        lease = self._overload.memory.lease()
+        if not lease.take(length):
+            return False
+        door.lease = lease
+        return True
 
-    def _client(self, head: QuickHead, peer: str) -> str:
-        return nearest_address(peer, head.forwarded, self._context.trusted_proxies)
+    def leave(self, door: QuickDoor) -> None:
+        self._overload.in_flight -= 1
+        if door.lease is not None:
+            door.lease.settle(0)
+            door.lease = None
+
+    def client(self, head: QuickHead, peer: str) -> str:
+        return nearest_address(peer, head.forwarded, self.context.trusted_proxies)
 
     def opened(self, door: QuickDoor) -> None:
         self._doors.add(door)
@@ -97,67 +124,26 @@ class QuickDesk:
 
     # A call
 
-    async def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> None:
-        """Answer it, whatever happens. Raises nothing but its own cancellation."""
-        context, place, request_id = self._context, self._places[head.path], self._ids.new(REQUEST)
-        serving = context.serving  # a reload does not change a call that has begun
-        dialect = place.dialect
-        answer: QuickAnswer | None = None
-        try:
-            codec = serving.codecs.chat[dialect]
-            envelope = codec.envelope(body)
-            refuse_while_draining(context)
-            call = Call(
-                request_id,
-                principal,
-                Operation.CHAT,
-                dialect,
-                body,
-                envelope,
-                context.clock.monotonic(),
-                self._client(head, door.peer),
-                None,
-                place.headers(head.headers),
-            )
-            answer = QuickAnswer(
-                door,
-                _answer_headers(request_id, dialect),
-                framing=envelope.framing if envelope.stream else None,
-                keep_alive=codec.keep_alive,
-                head_wait_s=serving.server.head_wait_s,
-                keep_alive_s=serving.server.keep_alive_s,
-            )
-            if envelope.stream:
-                async with answer:
-                    await _deliver(context, serving, call, answer)
-            else:
-                await serving.pipeline.serve(call, answer)
-        except ClientLeft:
-            return
-        except RelayhubError as error:
-            if answer is None or not answer.opened:  # else it was cut off once everything had been said
-                self._refuse(door, head, request_id, error)
-        except BaseException as error:
-            # Broad on purpose: the client gets its dialect's 500 and an id, the reason stays in the log.
-            if not is_own(error):
-                raise
-            log.exception("request.failed", request_id=request_id, method="POST", path=shown_path(head.path))
-            if answer is None or not answer.opened:
-                self._refuse(door, head, request_id, internal())
-            elif door.transport is not None:
-                door.transport.abort()
-        with suppress(ClientLeft):
-            await taken(door)  # whoever does not read its answers is not given further ones
+    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> Cancellable:
+        """See :class:`relayhub.web.quick.door.Desk`."""
+        if door.lease is not None:
+            door.lease.settle(KEPT * len(body))
+        visit = Visit(self, door, head, principal, body)
+        return visit.direct() or visit.task(visit.serve())
 
-    def _refuse(self, door: QuickDoor, head: QuickHead, request_id: str, error: RelayhubError) -> None:
-        note_refused(error, request_id, "POST", shown_path(head.path), self._client(head, door.peer))
-        manner = manner_of(head.path, head.headers, {}, self._context.server.base_path)
+    def refuse(self, door: QuickDoor, head: QuickHead, request_id: str, error: RelayhubError) -> None:
+        note_refused(error, request_id, "POST", shown_path(head.path), self.client(head, door.peer))
+        manner = manner_of(head.path, head.headers, {}, self.context.server.base_path)
         told = answer_to(error, request_id, None if manner is None else render(error, request_id, manner))
         door.tell(told.status, told.headers, told.body)
 
     def too_slow(self, door: QuickDoor, head: QuickHead) -> None:
         """The body has not come in time."""
-        self._refuse(door, head, self._ids.new(REQUEST), body_too_slow(self.body_timeout_s))
+        self.refuse(door, head, self.new_id(), body_too_slow(self.body_timeout_s))
+
+    def new_id(self) -> str:
+        """Of a request."""
+        return self._ids.new(REQUEST)
 
     def date(self) -> str:
         """See :class:`relayhub.web.quick.answer.Line`."""
@@ -167,14 +153,195 @@ class QuickDesk:
         return self._date
 
 
-async def _deliver(context: WebContext, serving: Serving, call: Call, answer: QuickAnswer) -> None:
-    """An error after the head was sent can only be the dialect's error event; nothing comes after it."""
-    try:
-        await serving.pipeline.serve(call, answer)
-    except RelayhubError as error:
-        if not answer.opened:
-            raise
-        await answer.end(context.error_event(error, call))
+class Visit:
+    """One call, from its last byte until everything has been said; and the client of a whole answer, for which it makes
+    a :class:`QuickAnswer` only where there is more to it than giving it."""
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_call",
+        "_desk",
+        "_door",
+        "_head",
+        "_place",
+        "_principal",
+        "_serving",
+        "_status",
+        "request_id",
+    )
+
+    def __init__(self, desk: QuickDesk, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> None:
+        self._desk = desk
+        self._door = door
+        self._head = head
+        self._principal = principal
+        self._body = body
+        self._place = desk.places[head.path]
+        self._serving = desk.context.serving  # a reload does not change a call that has begun
+        self._call: Call | None = None
+        self._answer: QuickAnswer | None = None
+        self._status: int | None = None
+        self.request_id = desk.new_id()
+
+    def direct(self) -> Cancellable | None:
+        """Begin it without a task. ``None``: nothing has happened, and it needs one."""
+        try:
+            call = self._called()
+            client = self.answer() if call.envelope.stream else self
+            return self._serving.pipeline.begin(call, client, self._told)
+        except BaseException:  # whatever it is, the long way finds the same, and says it
+            return None
+
+    def task(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._left)
+        return task
+
+    def _left(self, _: asyncio.Task[None]) -> None:
+        self._door.served()
+
+    def _told(self, problem: BaseException | None) -> None:
+        """The call is over, and has raised ``problem``."""
+        door = self._door
+        if self._answer is not None:
+            self._answer.close()
+        heard = door.transport is not None or not isinstance(problem, _EXPECTED)
+        if not heard or (problem is None and not door.congested):
+            door.served()
+        else:
+            door.goes_on(self.task(self._tell(problem)))
+
+    async def _tell(self, problem: BaseException | None) -> None:
+        await self._attended(_raised(problem))
+
+    async def serve(self) -> None:
+        """Raises nothing but its own cancellation."""
+        await self._attended(self._delivered())
+
+    def _called(self) -> Call:
+        """Raises what the codec raises."""
+        if self._call is not None:
+            return self._call
+        head, dialect, context = self._head, self._place.dialect, self._desk.context
+        envelope = self._serving.codecs.chat[dialect].envelope(self._body)
+        refuse_while_draining(context)
+        self._call = Call(
+            self.request_id,
+            self._principal,
+            Operation.CHAT,
+            dialect,
+            self._body,
+            envelope,
+            context.clock.monotonic(),
+            self._desk.client(head, self._door.peer) if head.forwarded else self._door.peer,
+            None,
+            self._place.headers(head.headers),
+        )
+        return self._call
+
+    def answer(self) -> QuickAnswer:
+        """Made, and begun, when it is first needed."""
+        answer = self._answer
+        if answer is None:
+            call, server = self._called(), self._serving.server
+            answer = self._answer = QuickAnswer(
+                self._door,
+                _answer_headers(self.request_id, self._place.dialect),
+                framing=call.envelope.framing if call.envelope.stream else None,
+                keep_alive=self._serving.codecs.chat[call.dialect].keep_alive,
+                head_wait_s=server.head_wait_s,
+                keep_alive_s=server.keep_alive_s,
+            )
+            answer.begin()
+        return answer
+
+    async def _delivered(self) -> None:
+        call, answer = self._called(), self.answer()
+        try:
+            await self._serving.pipeline.serve(call, answer)
+        finally:
+            answer.close()
+
+    async def _attended(self, work: Awaitable[None]) -> None:
+        """Do it, and tell the client what it raises."""
+        try:
+            await self._said(work)
+        except ClientLeft:
+            return
+        except RelayhubError as error:
+            if self._unopened:  # else it was cut off once everything had been said
+                self._desk.refuse(self._door, self._head, self.request_id, error)
+        except BaseException as error:
+            # Broad on purpose: the client gets its dialect's 500 and an id, the reason stays in the log.
+            if not is_own(error):
+                raise
+            self._failed()
+        with suppress(ClientLeft):
+            await taken(self._door)  # whoever does not read its answers is not given further ones
+
+    async def _said(self, work: Awaitable[None]) -> None:
+        """An error after the head of a stream was sent can only be the dialect's error event; nothing comes after it."""
+        try:
+            await work
+        except RelayhubError as error:
+            if self._unopened or self._call is None or not self._call.envelope.stream:
+                raise
+            assert self._answer is not None
+            await self._answer.end(self._desk.context.error_event(error, self._call))
+
+    def _failed(self) -> None:
+        log.exception("request.failed", request_id=self.request_id, method="POST", path=shown_path(self._head.path))
+        if self._unopened:
+            self._desk.refuse(self._door, self._head, self.request_id, internal())
+        elif self._door.transport is not None:
+            self._door.transport.abort()
+
+    @property
+    def _unopened(self) -> bool:
+        return self.status is None
+
+    # The client of a whole answer
+
+    @property
+    def status(self) -> int | None:
+        return self._status if self._answer is None else self._answer.status
+
+    def give(self, body: bytes, content_type: str) -> None:
+        transport = self._door.transport
+        if self._answer is not None or len(body) > JOINED:
+            self.answer().give(body, content_type)
+        elif transport is None or transport.is_closing():
+            raise ClientLeft
+        else:
+            self._status = OK
+            ids = self._place.id_lines % {b"id": self.request_id.encode()}
+            transport.write(_WHOLE % (ids, content_type.encode(), len(body), self._desk.date().encode(), body))
+
+    def note_dropped(self, names: Sequence[str]) -> None:
+        self.answer().note_dropped(names)
+
+    async def reply(self, body: bytes, content_type: str) -> None:
+        given = self.answer().reply(body, content_type)
+        del body  # as there
+        await given
+
+    def push(self, frames: bytes) -> bool:
+        return self.answer().push(frames)
+
+    async def write(self, frames: bytes) -> None:
+        await self.answer().write(frames)
+
+    async def end(self, frames: bytes) -> None:
+        await self.answer().end(frames)
+
+    def give_end(self, frames: bytes) -> None:
+        self.answer().give_end(frames)
+
+
+async def _raised(problem: BaseException | None) -> None:
+    if problem is not None:
+        raise problem
 
 
 def _answer_headers(request_id: str, dialect: Dialect) -> dict[str, str]:

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
+from relayhub.gateway.open_calls import Cancellable
 from relayhub.types.call import Principal
+from relayhub.upstream.memory import Lease
 from relayhub.web.quick.answer import whole_answer
 from relayhub.web.quick.head import MAX_HEAD, QuickHead
+from relayhub.web.quick.inflow import WORTH, Inflow
 
 AHEAD = 64 << 10
 """Bytes that a client may send beyond the request that is being answered, before no more is read."""
@@ -36,12 +39,15 @@ class Desk(Protocol):
         """What stands in this head, if the call may come in this way at all."""
         ...
 
-    def admit(self, head: QuickHead, peer: str) -> Principal | None:
+    def admit(self, head: QuickHead, door: QuickDoor) -> Principal | None:
         """Whose call it is, if it can be taken now. Counts it as under way until :meth:`leave`."""
         ...
 
-    def leave(self) -> None: ...
-    async def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> None: ...
+    def leave(self, door: QuickDoor) -> None: ...
+    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> Cancellable:
+        """Answer it, whatever happens, and call :meth:`QuickDoor.served` afterwards, never before this has returned."""
+        ...
+
     def too_slow(self, door: QuickDoor, head: QuickHead) -> None: ...
     def date(self) -> str: ...
     def opened(self, door: QuickDoor) -> None: ...
@@ -57,6 +63,7 @@ class QuickDoor(asyncio.Protocol):
         "_block",
         "_body_timer",
         "_buffer",
+        "_call",
         "_desk",
         "_drain",
         "_ending",
@@ -72,7 +79,7 @@ class QuickDoor(asyncio.Protocol):
         "_paused_reading",
         "_paused_writing",
         "_principal",
-        "_task",
+        "lease",
         "peer",
         "transport",
         "watch",
@@ -86,6 +93,8 @@ class QuickDoor(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._framework: asyncio.Protocol | None = None
         self.peer = ""
+        self.lease: Lease | None = None
+        """Counts the body of the request, if that is not small."""
         self._buffer = b""
         self._block = b""
         self._known: QuickHead | None = None
@@ -94,7 +103,7 @@ class QuickDoor(asyncio.Protocol):
         self._principal: Principal | None = None
         self._parts: list[bytes] = []
         self._missing = 0
-        self._task: asyncio.Task[None] | None = None
+        self._call: Cancellable | None = None
         self._ahead: list[bytes] = []
         self._ahead_bytes = 0
         self._ending = False
@@ -123,10 +132,10 @@ class QuickDoor(asyncio.Protocol):
         self.transport = None
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)  # whoever waits looks at the transport again
-        if self._task is not None:
-            self._task.cancel()
+        if self._call is not None:
+            self._call.cancel()
         elif self._head is not None:
-            self._desk.leave()  # it left before its body was complete
+            self._desk.leave(self)  # it left before its body was complete
 
     def eof_received(self) -> bool | None:
         """A client that stops sending has left, as far as anybody can tell: its connection is closed."""
@@ -167,13 +176,13 @@ class QuickDoor(asyncio.Protocol):
         self.transport.write(whole_answer(status, headers, body, self.date()))
         if headers.get("connection") == "close":
             self._ending = True
-            if self._task is None:
+            if self._call is None:
                 self.transport.close()
 
     def close(self) -> None:
         """The server ends: nobody may begin anything here. A call under way goes on."""
         self._ending = True
-        if self._task is None and self._head is None and self._framework is None and self.transport is not None:
+        if self._call is None and self._head is None and self._framework is None and self.transport is not None:
             self.transport.close()
 
     # Requests
@@ -183,7 +192,7 @@ class QuickDoor(asyncio.Protocol):
             self._framework.data_received(data)
         elif self.transport is None or self.transport.is_closing():
             return  # TLS still reads while it sends the last answer
-        elif self._task is not None:
+        elif self._call is not None:
             self._wait_with(data)
         elif self._head is not None:
             self._add(data)
@@ -200,7 +209,7 @@ class QuickDoor(asyncio.Protocol):
             return
         block = buffer[:end]
         head = self._known if block == self._block else self._desk.accept(block, self.peer)
-        principal = None if head is None else self._desk.admit(head, self.peer)
+        principal = None if head is None else self._desk.admit(head, self)
         if head is None or principal is None:
             self._hand_over()
             return
@@ -210,6 +219,10 @@ class QuickDoor(asyncio.Protocol):
         self.watch.arrived()
         if len(buffer) - end < head.length:
             self._body_timer = self._loop.call_later(self._desk.body_timeout_s, self._too_slow)
+            if len(buffer) - end + WORTH < head.length:
+                assert self.transport is not None
+                Inflow(self.transport, head.length, memoryview(buffer)[end:], self._begin)
+                return
         self._add(buffer[end:])
 
     def _add(self, data: bytes) -> None:
@@ -222,11 +235,17 @@ class QuickDoor(asyncio.Protocol):
             return
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts = []
+        self._begin(body)
+
+    def _begin(self, body: bytes) -> None:
         self._stop_body_timer()
         assert self._head is not None
         assert self._principal is not None
-        self._task = self._loop.create_task(self._desk.serve(self, self._head, self._principal, body))
-        self._task.add_done_callback(self._served)
+        self._call = self._desk.serve(self, self._head, self._principal, body)
+
+    def goes_on(self, call: Cancellable) -> None:
+        """Something else serves what is being served."""
+        self._call = call
 
     def _wait_with(self, data: bytes) -> None:
         """It belongs to a request behind this one."""
@@ -236,9 +255,10 @@ class QuickDoor(asyncio.Protocol):
             self._paused_reading = True
             self.transport.pause_reading()
 
-    def _served(self, _task: asyncio.Task[None]) -> None:
-        self._desk.leave()
-        self._task = self._head = self._principal = None
+    def served(self) -> None:
+        """All has been said."""
+        self._desk.leave(self)
+        self._call = self._head = self._principal = None
         self.watch.answered()
         self._idle_since = self._loop.time()
         if self.transport is None or self.transport.is_closing():

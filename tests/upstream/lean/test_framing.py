@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
-from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
+from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose, chunk_start
 
 BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
 CUTS = st.lists(st.integers(0, 500), max_size=12)
@@ -45,6 +45,25 @@ def test_chunks_are_put_together_wherever_the_reads_fall(pieces: list[bytes], cu
     framing = Chunked()
     assert feed(framing, *reads(chunked(*pieces, end=end), cuts)) == b"".join(pieces)
     assert (framing.done, framing.excess) == (True, False)
+
+
+def test_how_a_chunk_begins_is_told_by_its_size() -> None:
+    told = {size: chunk_start(size) for size in range(6000)}
+    starts = {
+        len(wire): wire[: wire.index(b"\r\n") + 2] for wire in (chunked(b"x" * n, end=b"") for n in range(1, 5900))
+    }
+    assert {size: start for size, start in told.items() if start != b"?" and size <= max(starts)} == starts
+
+
+@given(BODIES, CUTS)
+def test_between_chunks_is_where_a_further_one_may_begin(pieces: list[bytes], cuts: list[int]) -> None:
+    framing = Chunked()
+    ends = {sum(len(chunked(piece, end=b"")) for piece in pieces[:count]) for count in range(len(pieces) + 1)}
+    come = 0
+    for data in reads(chunked(*pieces, end=b""), cuts):
+        framing.feed(data)
+        come += len(data)
+        assert framing.between_chunks == (come in ends)
 
 
 @given(BODIES, CUTS)

@@ -1,0 +1,35 @@
+"""Streams that can tell of a frame what it is without reading it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+
+class Comparison(Protocol):
+    """A frame that passes is known to count for nothing but its text; the stream need not be fed with it."""
+
+    def chars(self, data: bytes, start: int, end: int) -> int:
+        """Characters of model output in ``data[start:end]``, if that is one whole frame which passes; else -1, and the
+        stream must read it. What has passed must be shown to the client, and counted."""
+        ...
+
+    @property
+    def shown_as_it_is(self) -> bool:
+        """Whether what passes is shown byte for byte."""
+        ...
+
+    def shown(self, data: bytes, start: int, end: int) -> bytes:
+        """What the client sees of a frame that has passed."""
+        ...
+
+
+class Comparing(ABC):
+    """A :class:`relayhub.dialects.codec.NativeStream` with a comparison of its own. It feeds itself by it, too."""
+
+    __slots__ = ("delivered_chars",)
+    delivered_chars: int
+
+    @property
+    @abstractmethod
+    def comparison(self) -> Comparison: ...

@@ -1,0 +1,282 @@
+"""A call on a steady way without a task of its own: each step is begun by what the one before has waited for.
+
+Only the plain course is here: hold, request, answer, settlement. Whatever else happens (a failure, a client that is slow or
+gone, an answer in several pieces) goes on in a task, by the same code as any other call's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from enum import Enum, auto
+from typing import TypeAlias
+
+from relayhub.accounts.admission import Asked
+from relayhub.gateway.answers import WholeAnswer
+from relayhub.gateway.attempt import Attempt
+from relayhub.gateway.call import ClientLeft, DirectClient
+from relayhub.gateway.lanes import NativeChat
+from relayhub.gateway.relaying import StreamRelay
+from relayhub.gateway.steady import SteadyWay
+from relayhub.gateway.tally import Tally
+from relayhub.routing.router import Router, Trial
+from relayhub.store.intents import Settled
+from relayhub.types.call import Outcome, UsageRecord
+from relayhub.types.errors import RelayhubError
+from relayhub.types.http import HttpReply
+from relayhub.types.limits import SETTLEMENT_WAIT_S
+from relayhub.upstream.lean.reply import LeanReply
+from relayhub.upstream.lean.transport import Begun
+
+Done: TypeAlias = "Callable[[BaseException | None], None]"
+
+
+class _Stage(Enum):
+    ASKING = auto()
+    """For the hold."""
+    RELAYING = auto()
+    SETTLING = auto()
+    LONG = auto()
+    """A task goes on with it."""
+    OVER = auto()
+
+
+class DirectCall:
+    """``done`` is called once, from the loop, with what any other call's serving would have raised."""
+
+    __slots__ = (
+        "_answer",
+        "_attempt",
+        "_begun",
+        "_cancelled",
+        "_client",
+        "_done",
+        "_lane",
+        "_last",
+        "_loop",
+        "_record",
+        "_relaying",
+        "_reply",
+        "_reservation",
+        "_router",
+        "_stage",
+        "_tally",
+        "_task",
+        "_timer",
+        "_trial",
+        "_way",
+    )
+    _lane: NativeChat
+    _record: UsageRecord
+    _relaying: StreamRelay
+    _reply: LeanReply
+    _timer: asyncio.TimerHandle
+    _trial: Trial
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        way: SteadyWay,
+        tally: Tally,
+        client: DirectClient,
+        asked: Asked,
+        router: Router,
+        done: Done,
+    ) -> None:
+        """``asked``: its hold. It counts as an open call from now on."""
+        self._attempt = attempt
+        self._way = way
+        self._tally = tally
+        self._client = client
+        self._reservation = asked
+        self._router = router
+        self._done = done
+        self._loop = asked.answer.get_loop()
+        self._stage = _Stage.ASKING
+        self._begun: Begun | None = None
+        self._answer: WholeAnswer | None = None
+        self._last = b""
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        attempt.settling.open_calls.enter(self, tally.call.principal.key_id)
+        asked.answer.add_done_callback(self._granted)
+
+    def cancel(self) -> None:
+        """The client has left, or the hub ends the call. What is being settled is let come to its end."""
+        match self._stage:
+            case _Stage.ASKING:
+                self._reservation.give_up()
+                by_hub = self._attempt.settling.open_calls.cancelled_by_hub(self)
+                self._over(by_hub or ClientLeft())
+            case _Stage.RELAYING:
+                self._long(None)
+            case _Stage.LONG if self._task is not None:
+                self._task.cancel()
+            case _Stage.LONG:
+                self._cancelled = True  # before its first step, a task would end without having tidied up
+            case _:
+                pass
+
+    # The plain course
+
+    def _granted(self, _: asyncio.Future[str]) -> None:
+        if self._stage is not _Stage.ASKING:
+            return
+        try:
+            self._reservation.confirm()
+        except RelayhubError as error:
+            self._over(error)
+            return
+        self._stage = _Stage.RELAYING
+        tally, way = self._tally, self._way
+        route = tally.route
+        tally.begin(route)
+        tally.trial = self._trial = self._router.alone(route).begin()
+        try:
+            lane = self._lane = way.lane(tally.call, tally.model, route, self._router.clock)
+            body = lane.body()
+            if way.dropped:
+                self._client.note_dropped(way.dropped)
+            tally.sent = True
+            self._begun = way.transport.begin(way.prepared, body, route.provider.deadlines, self)
+        except BaseException as error:  # a plugin's, which may raise anything
+            self._long(_raising(error))
+
+    def replied(self, reply: LeanReply) -> None:
+        """The head of the answer is here."""
+        if self._stage is not _Stage.RELAYING:
+            return
+        self._reply = reply
+        plain, stream = 200 <= reply.status < 300, self._tally.call.envelope.stream
+        body = reply.at_hand() if plain and not stream else None
+        if body is not None:
+            self._whole(HttpReply(reply.status, reply.headers, body))
+        elif not (plain and stream):  # what comes in pieces may be large, and its memory must be counted
+            self._long(self._attempt.answer(self._lane, reply, self._client, self._tally, self._reservation))
+        else:
+            try:
+                read = self._tally.stream = self._lane.stream(reply.headers)
+            except BaseException as error:  # a plugin's
+                self._long(_raising(error))
+                return
+            self._relaying = StreamRelay(read, self._client, self._tally)
+            reply.pour(self, self._relaying.express())
+
+    def failed(self, error: BaseException) -> None:
+        """There is no answer, or no end of it."""
+        if self._stage is _Stage.RELAYING:
+            self._long(_raising(error))
+
+    def _whole(self, reply: HttpReply) -> None:
+        try:
+            self._answer = self._tally.answered(self._lane, reply)
+            self._settle()
+        except BaseException as error:  # a plugin's
+            self._long(_raising(error))
+
+    # The sink of a streamed answer
+
+    def take(self, data: bytes) -> bool:
+        """See :class:`relayhub.upstream.lean.reply.Sink`."""
+        if self._relaying.take(data):
+            return True
+        self._loop.call_soon(self._stopped)
+        return False
+
+    def _stopped(self) -> None:
+        """The stream says that it has ended, or its client does not keep up."""
+        if self._stage is not _Stage.RELAYING:
+            return
+        if not self._relaying.waiting:
+            self.ended()
+        else:
+            self._long(self._attempt.rest(self._lane, self._reply, self._relaying, self._reservation))
+
+    def ended(self) -> None:
+        """See :class:`relayhub.upstream.lean.reply.Sink`."""
+        if self._stage is not _Stage.RELAYING:
+            return  # it was cancelled in this turn of the loop
+        try:
+            self._last = self._relaying.stream.finish()
+            self._settle()
+        except BaseException as error:  # a plugin's
+            self._long(_raising(error))
+
+    # The end
+
+    def _settle(self) -> None:
+        self._stage = _Stage.SETTLING
+        self._tally.settled = True
+        record = self._record = self._tally.record(Outcome.COMPLETED)
+        settling = self._reservation.end(record)
+        settling.add_done_callback(self._settled)
+        self._timer = self._loop.call_later(SETTLEMENT_WAIT_S, settling.cancel)
+
+    def _settled(self, settling: asyncio.Future[Settled]) -> None:
+        self._timer.cancel()
+        problem: BaseException | None = None
+        try:
+            if settling.cancelled():
+                self._reservation.note_delayed()
+            else:
+                settling.result()
+            self._attempt.settling.log.finished(self._tally, self._record)
+            answer = self._answer
+            if answer is None:
+                self._client.give_end(self._last)
+            else:
+                self._client.give(answer.body, answer.content_type)
+        except (ClientLeft, Exception) as error:
+            problem = error
+        self._reply.leave()
+        self._trial.end(problem)
+        self._over(problem)
+
+    def _over(self, problem: BaseException | None) -> None:
+        self._stage = _Stage.OVER
+        self._attempt.settling.open_calls.leave(self)
+        self._done(problem)
+
+    # The long way
+
+    def _long(self, work: Coroutine[object, object, None] | None) -> None:
+        """Go on with ``work``; ``None``: it was cancelled."""
+        self._stage = _Stage.LONG
+        self._loop.create_task(self._go_on(work)).add_done_callback(self._gone_on)
+
+    async def _go_on(self, work: Coroutine[object, object, None] | None) -> None:
+        self._task = asyncio.current_task()
+        rest = self._tried(work)
+        try:
+            await self._attempt.settling.attended(rest, self._tally, self._reservation, self)
+        finally:
+            if not self._reservation.ended:
+                await self._reservation.release()
+
+    async def _tried(self, work: Coroutine[object, object, None] | None) -> None:
+        problem: BaseException | None = None
+        try:
+            if work is None or self._cancelled:
+                raise asyncio.CancelledError
+            await self._attempt.only(work, self._tally)
+        except BaseException as error:
+            problem = error
+            raise
+        finally:
+            if work is not None:
+                work.close()
+            self._let_go(problem)
+            problem = None  # its traceback has this frame: each would keep the other, and all that the call has
+
+    def _let_go(self, problem: BaseException | None) -> None:
+        if problem is None:
+            self._reply.leave()
+        elif self._begun is not None:
+            self._begun.abort()
+        self._trial.end(problem)
+
+    def _gone_on(self, task: asyncio.Task[None]) -> None:
+        self._over(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+
+async def _raising(error: BaseException) -> None:
+    raise error

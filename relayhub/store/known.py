@@ -1,0 +1,82 @@
+"""What the writer knows of the books without asking again.
+
+SQLite tells a connection whether anybody else has committed since it looked last. As long as nobody has, what the writer read
+or wrote before is what there is; as soon as somebody has, it reads again. It looks inside each transaction, where nobody
+else can write.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from relayhub.store.balances import AccountMoney, KeyMoney
+
+JOBS_EPOCH = "jobs"
+"""A job's hold belongs to the job, not to the process that happens to look after it."""
+
+MOST_KEYS = 10_000
+"""With more of them in memory it begins anew."""
+
+_COMMITS_OF_OTHERS = "PRAGMA data_version"
+
+
+class HoldRow(NamedTuple):
+    """An open hold, in the order of its table's columns. ``about``: empty where it was not read. ``windows``: the bits of
+    those that it is counted in."""
+
+    hold_id: str
+    call_id: str
+    account_id: str
+    key_id: str
+    amount: int
+    epoch_id: str
+    created_at: float
+    about: str
+    tokens: int
+    video_ms: int
+    windows: int
+
+    @property
+    def job(self) -> bool:
+        return self.epoch_id == JOBS_EPOCH
+
+
+@dataclass(slots=True)
+class Count:
+    """Of one key's window."""
+
+    starts_at: float
+    amount: int
+
+
+class Known:
+    """Used by one writer's transactions, one after the other. A transaction that fails leaves in here what never was:
+    :meth:`forget` it.
+
+    ``counts``: by key and window, of the keys in ``counted``; ``slots``: open calls and open jobs by key; ``holds``: some of
+    those that are open; ``epoch_stands``: this process's row is there."""
+
+    __slots__ = ("_version", "accounts", "counted", "counts", "epoch_stands", "holds", "keys", "slots")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self._version = -1
+        self.keys: dict[str, KeyMoney] = {}
+        self.accounts: dict[str, AccountMoney] = {}
+        self.holds: dict[str, HoldRow] = {}
+        self.counts: dict[tuple[str, str], Count] = {}
+        self.counted: set[str] = set()
+        self.slots: dict[str, list[int]] = {}
+        self.epoch_stands = False
+
+    def look(self, connection: sqlite3.Connection) -> None:
+        """Forget everything if anybody else has written since. Inside a write transaction only."""
+        (version,) = connection.execute(_COMMITS_OF_OTHERS).fetchone()
+        if version != self._version or len(self.keys) > MOST_KEYS:
+            self.forget()
+            self._version = version

@@ -1,0 +1,327 @@
+"""Chunks that hold an event like the ones before pass without being read, and nobody can tell by what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import cast
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relayhub.dialects.codec import Framing
+from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
+from relayhub.gateway.departure import Departure
+from relayhub.gateway.relaying import StreamRelay
+from relayhub.gateway.tally import Tally
+from relayhub.types.errors import UpstreamError
+from relayhub.types.http import Deadlines
+from relayhub.upstream.body import relay
+from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.framing import Chunked
+from relayhub.upstream.lean.outgoing import Origin
+from relayhub.upstream.lean.reply import LeanReply
+from relayhub.web.quick.answer import QuickAnswer
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        return
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return default
+
+    def pause_reading(self) -> None:
+        return
+
+    def resume_reading(self) -> None:
+        return
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+class Line:
+    """A client that keeps up unless it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = Wire()
+        self.congested = False
+
+    async def drained(self) -> None:
+        self.congested = False
+
+    def date(self) -> str:
+        return "today"
+
+
+class Noted:
+    """The part of a tally that a relay needs."""
+
+    def __init__(self) -> None:
+        self.departure = Departure()
+        self.first_bytes = 0
+
+    def first_byte(self) -> None:
+        self.first_bytes += 1
+
+
+class Hub:
+    """A stream from an upstream's socket to a client's, without the sockets."""
+
+    def __init__(self, rename_to: str | None = None) -> None:
+        self.inbox = memoryview(bytearray(1 << 16))
+        self.upstream = Connection(Origin(False, "upstream", 80), lambda _: None, self.inbox)
+        self.upstream.connection_made(Wire())
+        self.reply = LeanReply(self.upstream, "POST", Deadlines(), self.upstream.loop.time() + 60, lambda *_: None)
+        self.line = Line()
+        self.stream = ChatNativeStream(rename_to=rename_to, include_usage=True)
+        self.client = QuickAnswer(self.line, {}, framing=Framing.SSE, keep_alive=None, head_wait_s=60, keep_alive_s=60)
+        self.relaying = StreamRelay(self.stream, self.client, cast("Tally", Noted()))
+        self.expressed = 0
+
+    async def start(self) -> None:
+        opening = asyncio.create_task(self.reply.exchange(b"head", b"body"))
+        await asyncio.sleep(0)
+        self.receive(HEAD)
+        await opening
+        self.relay = asyncio.create_task(relay(self.reply, self.relaying.take, self.relaying.go_on, self._counted))
+        await asyncio.sleep(0)
+
+    def _counted(self, chunk: bytes, start: int, end: int) -> bool:
+        express = self.relaying.express()
+        passed = express is not None and express(chunk, start, end)
+        self.expressed += passed
+        return passed
+
+    def receive(self, data: bytes) -> None:
+        self.upstream.get_buffer(-1)[: len(data)] = data
+        self.upstream.buffer_updated(len(data))
+
+    async def feed(self, *reads: bytes) -> None:
+        for data in reads:
+            self.receive(data)
+            for _ in range(4):
+                await asyncio.sleep(0)  # a client that has to be waited for is waited for
+
+    @property
+    def arrived(self) -> list[bytes]:
+        assert isinstance(self.line.transport, Wire)
+        return self.line.transport.written
+
+    def body(self) -> bytes:
+        """What the client has got, without head and framing."""
+        wire = b"".join(self.arrived)
+        framing = Chunked()
+        body = framing.feed(wire[wire.index(b"\r\n\r\n") + 4 :]) if wire else b""
+        assert framing.broken is None
+        return body
+
+
+def frame(content: str, *, created: int = 1, padding: str | None = None, **delta: object) -> bytes:
+    choice = {"index": 0, "delta": {"content": content, **delta}, "finish_reason": None}
+    value = {"id": "c", "created": created, "model": "up", "choices": [choice], "usage": None}
+    return b"data: " + orjson.dumps(value | ({} if padding is None else {"obfuscation": padding})) + b"\n\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def words(*texts: str) -> list[bytes]:
+    """The beginning of a stream: the speaker, then text."""
+    return [frame("", role="assistant"), *map(frame, texts)]
+
+
+async def hub_after(frames: Sequence[bytes], rename_to: str | None = None) -> Hub:
+    hub = Hub(rename_to)
+    await hub.start()
+    await hub.feed(*map(chunk, frames))
+    return hub
+
+
+async def test_a_chunk_like_the_one_before_is_written_as_it_came() -> None:
+    hub = await hub_after(words("one", "two", "three"))
+    assert hub.expressed == 2
+    assert hub.arrived[-1] == chunk(frame("three"))
+    assert hub.stream.delivered_chars == len("onetwothree")
+    hub.relay.cancel()
+
+
+async def test_a_renamed_stream_goes_the_same_way_under_its_name() -> None:
+    hub = await hub_after(words("one", "two", "three"), rename_to="public-name")
+    assert hub.expressed == 2
+    assert hub.arrived[-1] == chunk(frame("three").replace(b'"up"', b'"public-name"'))
+    hub.relay.cancel()
+
+
+async def test_padding_of_any_length_does_not_matter() -> None:
+    frames = [frame("text", padding="x" * length) for length in (3, 0, 7, 12)]
+    hub = await hub_after(frames)
+    assert hub.expressed == 3
+    assert hub.body() == b"".join(frames)
+    hub.relay.cancel()
+
+
+async def test_a_stream_whose_clock_ticks_is_learned_again_and_again() -> None:
+    frames = [frame("tick", created=second) for second in range(20) for _ in range(6)]
+    hub = await hub_after(frames)
+    assert hub.expressed == 20 * 5
+    assert hub.body() == b"".join(frames)
+    hub.relay.cancel()
+
+
+async def test_a_stream_in_which_no_two_frames_are_alike_is_read() -> None:
+    hub = await hub_after([frame("tick", created=second) for second in range(40)])
+    assert hub.expressed == 0
+    assert hub.stream.delivered_chars == 4 * 40
+    hub.relay.cancel()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        frame('"quoted"'),
+        frame("a", tool_calls=[]),
+        frame("a").replace(b"null}]", b'"stop"}]'),
+        frame("a").replace(b'"usage":null', b'"usage":{"prompt_tokens":7,"completion_tokens":9}'),
+        b": comment\n\n",
+        frame("a").replace(b"\n\n", b"\r\n\r\n"),
+        frame("a") + frame("b"),
+        frame("a")[:-1],
+        frame("a").replace(b'"a"', b'"\xff"'),
+    ],
+)
+async def test_everything_that_counts_is_read(odd: bytes) -> None:
+    hub = await hub_after(words("one", "two"))
+    before = hub.expressed
+    await hub.feed(chunk(odd))
+    assert hub.expressed == before
+    hub.relay.cancel()
+
+
+async def test_nothing_passes_while_part_of_a_frame_waits() -> None:
+    hub = await hub_after(words("one", "two"))
+    await hub.feed(chunk(b'data: {"choices'), chunk(frame("three")))
+    assert hub.expressed == 1
+    hub.relay.cancel()
+
+
+async def test_data_that_looks_like_a_chunk_is_data() -> None:
+    hub = await hub_after(words("one", "two"))
+    inner = chunk(frame("three"))
+    outer = chunk(frame("two") + inner)
+    await hub.feed(outer[: -len(inner) - 2], inner, b"\r\n")
+    assert hub.expressed == 1
+    assert hub.body() == b"".join([*words("one", "two", "two"), inner[:-2]])
+    hub.relay.cancel()
+
+
+async def test_a_chunk_whose_end_is_missing_breaks_the_answer() -> None:
+    hub = await hub_after(words("one", "two"))
+    await hub.feed(chunk(frame("three"))[:-2] + b"xx")
+    assert hub.expressed == 1
+    with pytest.raises(UpstreamError, match="broke off"):
+        await hub.relay
+
+
+async def test_nothing_passes_after_the_end() -> None:
+    hub = await hub_after([*words("one", "two"), DONE])
+    await hub.relay
+    assert hub.stream.ended
+    arrived = len(hub.arrived)
+    await hub.feed(chunk(frame("three")))
+    assert len(hub.arrived) == arrived
+    assert hub.stream.delivered_chars == len("onetwo")
+
+
+async def test_an_error_is_never_taken_for_text() -> None:
+    hub = await hub_after(words("one", "two"))
+    await hub.feed(chunk(b'data: {"error":{"message":"overloaded"}}\n\n'), chunk(frame("three")))
+    assert hub.relay.done()
+    assert hub.stream.delivered_chars == len("onetwo")
+
+
+async def test_a_client_that_does_not_keep_up_is_waited_for_and_nothing_counts_twice() -> None:
+    hub = await hub_after(words("one", "two"))
+    hub.line.congested = True
+    hub.receive(chunk(frame("three")))
+    assert (hub.expressed, hub.stream.delivered_chars) == (1, len("onetwothree"))
+    await hub.feed(chunk(frame("four")))
+    assert hub.body() == b"".join(words("one", "two", "three", "four"))
+    assert hub.stream.delivered_chars == len("onetwothreefour")
+    hub.relay.cancel()
+
+
+async def test_a_client_that_has_left_gets_nothing() -> None:
+    hub = await hub_after(words("one", "two"))
+    hub.line.transport = None
+    hub.receive(chunk(frame("three")))
+    assert hub.expressed == 1
+    hub.relay.cancel()
+
+
+async def test_chunks_that_pass_put_the_idle_deadline_off() -> None:
+    hub = await hub_after(words("one", "two", "three"))
+    at = hub.upstream.loop.time()
+    while hub.upstream.loop.time() <= at:
+        await asyncio.sleep(0)
+    hub.receive(chunk(frame("four")))
+    assert hub.expressed == 3
+    assert hub.reply.heard_at > at
+    hub.relay.cancel()
+
+
+TEXTS = st.lists(st.text(max_size=8) | st.sampled_from(['"', "\\", "\n", "plain"]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=TEXTS,
+    cuts=st.lists(st.integers(0, 4000), max_size=10),
+    rename=st.sampled_from([None, "public"]),
+    padding=st.booleans(),
+)
+def test_wherever_the_reads_fall_the_client_gets_what_a_reader_of_every_frame_would_send(
+    texts: list[str], cuts: list[int], rename: str | None, padding: bool
+) -> None:
+    frames = [frame(text, padding=text[:1] if padding else None) for text in ("Hi", *texts)]
+    chunks = [*map(chunk, frames), chunk(DONE), b"0\r\n\r\n"]
+    places = set(itertools.accumulate(map(len, chunks)))  # a chunk for each read, and then some
+    wire = b"".join(chunks)
+    at = sorted({0, *places, *(cut % len(wire) for cut in cuts)})
+    read = ChatNativeStream(rename_to=rename, include_usage=True)
+    expected = read.feed(b"".join(frames) + DONE)
+
+    async def run() -> None:
+        hub = Hub(rename)
+        await hub.start()
+        await hub.feed(*(wire[start:end] for start, end in itertools.pairwise(at)))
+        await asyncio.wait_for(hub.relay, 5)
+        assert hub.body() == expected
+        assert hub.stream.delivered_chars == read.delivered_chars
+        assert hub.stream.finish() == read.finish()
+
+    asyncio.run(run())
