@@ -32,7 +32,8 @@ from relayhub.web.ingress.user import UserHandlers
 from relayhub.web.ingress.user import add_routes as add_user_routes
 from relayhub.web.mounts import OPENAI_MOUNTS, PLATFORM
 from relayhub.web.overload import OVERLOAD, Overload, shedding
-from relayhub.web.quick.desk import QUICK, Place, QuickDesk
+from relayhub.web.quick.desk import QUICK, QuickDesk
+from relayhub.web.quick.place import Place
 
 IDLE_CLIENT_S = 75.0
 """How long an idle client connection is kept: longer than the SDKs' own pools keep theirs."""

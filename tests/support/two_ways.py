@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from relayhub.web.quick.desk import Visit
+from relayhub.web.quick.visit import Visit
 from tests.support.inner_hub import Answer, InnerHub, Scripted, inner_hub
 from tests.support.openai_wire import DONE, chunk, completion, usage_chunk
 from tests.support.raw_upstream import chunked, http

@@ -5,6 +5,6 @@ that is good, none of the headers that ask for more. Everything else, and whatev
 with every byte that has come, and its connection stays there. What is served here is served by the same pipeline, and
 answered with the same status, headers and bytes: speed is the only difference.
 
-:mod:`.head` reads requests (sans-io), :mod:`.door` owns a client's connection, :mod:`.answer` writes to it, and
-:mod:`.desk` is what all connections share.
+:mod:`.head` reads requests (sans-io), :mod:`.door` owns a client's connection, :mod:`.inflow` takes its long bodies,
+:mod:`.visit` serves one call, :mod:`.answer` writes what it is told, and :mod:`.desk` is what all connections share.
 """
