@@ -87,9 +87,10 @@ class Workers:
 
 
 def is_alive(pid: int) -> bool:
-    """Not yet ended; one that nobody has fetched has."""
+    """Not yet ended; one that nobody has fetched has, once the last of its threads is gone: till then its sockets listen."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
 
