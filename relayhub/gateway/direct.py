@@ -176,7 +176,7 @@ class DirectCall:
     # The sink of a streamed answer
 
     def take(self, data: bytes) -> bool:
-        """See :class:`relayhub.upstream.lean.reply.Sink`."""
+        """See :class:`relayhub.upstream.lean.sink.Sink`."""
         if self._relaying.take(data):
             return True
         self._loop.call_soon(self._stopped)
@@ -192,7 +192,7 @@ class DirectCall:
             self._long(self._attempt.rest(self._lane, self._reply, self._relaying, self._reservation))
 
     def ended(self) -> None:
-        """See :class:`relayhub.upstream.lean.reply.Sink`."""
+        """See :class:`relayhub.upstream.lean.sink.Sink`."""
         if self._stage is not _Stage.RELAYING:
             return  # it was cancelled in this turn of the loop
         try:

@@ -11,7 +11,7 @@ from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.gateway.tally import Tally
 from relayhub.plugins.isolation import PluginRaised
 from relayhub.types.errors import RelayhubError
-from relayhub.upstream.lean.reply import Express
+from relayhub.upstream.lean.sink import Express
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from relayhub.types.errors import UpstreamError
 from relayhub.types.http import HttpReply
 from relayhub.types.limits import MAX_UPSTREAM_ERROR_BODY
 from relayhub.upstream.faults import memory_short
-from relayhub.upstream.lean.reply import Express, LeanReply
+from relayhub.upstream.lean.reply import LeanReply
+from relayhub.upstream.lean.sink import Express
 from relayhub.upstream.memory import Lease
 from relayhub.upstream.whole import Whole
 

@@ -2,7 +2,7 @@
 
 Two ways to use it. Awaited: :meth:`LeanReply.exchange`, then :meth:`LeanReply.chunks` or :meth:`LeanReply.push`. Without a
 task: :meth:`LeanReply.begin` tells a :class:`Listener` when the head is there, and :meth:`LeanReply.pour` hands the body to
-a :class:`Sink`, both from the event loop itself, in the turn in which the bytes come.
+a :class:`relayhub.upstream.lean.sink.Sink`, both from the event loop itself, in the turn in which the bytes come.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from relayhub.upstream.lean.connection import Connection
 from relayhub.upstream.lean.framing import Broken, Framing, UntilClose, chunk_start
 from relayhub.upstream.lean.head import Head, parse_head
 from relayhub.upstream.lean.inflate import Inflater
+from relayhub.upstream.lean.sink import Express, Pushing, Sink, Take
 from relayhub.upstream.payload import PIECE, pieces_of
 
 JOINED = 64 << 10
@@ -38,11 +39,6 @@ DRAIN_S = 0.25
 DRAIN_BYTES = 64 << 10
 """More than this after the reader has left is not framing; the connection is dropped instead."""
 
-Take = Callable[[bytes], bool]
-Express = Callable[[bytes, int, int], bool]
-"""Is given a read that is exactly one chunk, framing and all, and where its data begins and ends. ``False``: nothing was
-done with it, and the data goes to ``take`` as ever. Must not raise, nor end the reply."""
-
 Release = Callable[[Connection, "float | None"], None]
 
 
@@ -56,24 +52,6 @@ class Listener(Protocol):
 
     def failed(self, error: UpstreamError) -> None:
         """There will be no answer. Must not raise."""
-        ...
-
-
-class Sink(Protocol):
-    """Where a body goes. All of it is called by the event loop or from within ``pour`` and ``more``."""
-
-    def take(self, data: bytes) -> bool:
-        """A piece. ``False``: no further one, nor the end, before :meth:`LeanReply.more`; or never, after ``leave`` or
-        ``abort``, which may be called in here. What this raises drops the connection and goes to :meth:`failed`."""
-        ...
-
-    def ended(self) -> None:
-        """The body is complete, and its connection given back. Called at most once, then nothing else. Must not raise."""
-        ...
-
-    def failed(self, error: BaseException) -> None:
-        """The body will not become complete: an ``UpstreamError``, or what :meth:`take` raised. Called at most once, then
-        nothing else. Must not raise."""
         ...
 
 
@@ -487,7 +465,7 @@ class LeanReply:
     async def push(self, take: Take, express: Express | None = None) -> bool:
         """Hand every piece to ``take`` in the turn of the loop in which it comes, until ``take`` returns ``False``: it
         wants no more for now. ``False`` at the end of the body. Raises what ``take`` raises, else as :meth:`chunks`."""
-        pushing = _Pushing(take, self._loop.create_future())
+        pushing = Pushing(take, self._loop.create_future())
         self.pour(pushing, express)
         try:
             return await pushing.done
@@ -574,30 +552,3 @@ class LeanReply:
         if self._inflation is not None:
             self._inflation.cancel()
             self._inflation = None
-
-
-class _Pushing:
-    """The sink behind :meth:`LeanReply.push`."""
-
-    __slots__ = ("_take", "done")
-
-    def __init__(self, take: Take, done: asyncio.Future[bool]) -> None:
-        self._take = take
-        self.done = done
-
-    def take(self, data: bytes) -> bool:
-        more = self._take(data)
-        if not more:
-            self._tell(True)
-        return more
-
-    def ended(self) -> None:
-        self._tell(False)
-
-    def failed(self, error: BaseException) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def _tell(self, enough: bool) -> None:
-        if not self.done.done():
-            self.done.set_result(enough)

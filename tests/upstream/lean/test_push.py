@@ -8,7 +8,7 @@ import pytest
 
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines, HttpRequest
-from relayhub.upstream.lean.reply import Take
+from relayhub.upstream.lean.sink import Take
 from relayhub.upstream.lean.transport import LeanTransport
 from tests.support.raw_upstream import Script, answer_then_close, answer_then_hang, chunked, http, raw_upstream
 from tests.upstream.lean.sending import PATIENT, until
