@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeAlias
 
 import structlog
 
 from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout, NewHold, Settled
-from relayhub.store.ledger import Ledger, Opening
+from relayhub.store.ledger import Ledger
 from relayhub.store.refusals import REQUESTS_LIMITED, requests_limited
 from relayhub.store.windows import MINUTE_S
+from relayhub.store.writer import Told
 from relayhub.types.call import Principal, UsageRecord
-from relayhub.types.errors import ClientError
+from relayhub.types.errors import ClientError, RelayhubError
 from relayhub.types.limits import SETTLEMENT_WAIT_S
 
 log = structlog.get_logger("relayhub.call")
@@ -34,10 +37,10 @@ class Reservation:
         self.ended = True
         return await _durable(self._ledger.settle(self._hold_id, record), self._hold_id)
 
-    def end(self, record: UsageRecord) -> asyncio.Future[Settled]:
-        """As :meth:`settle`, for whoever does not wait in a task; the future may be cancelled, which changes nothing."""
+    def end(self, record: UsageRecord, told: Told) -> None:
+        """As :meth:`settle`, for whoever does not wait in a task: ``told`` gets a ``Settled`` or an error."""
         self.ended = True
-        return self._ledger.settle(self._hold_id, record)
+        self._ledger.end(self._hold_id, record, told)
 
     def note_delayed(self) -> None:
         """It was not durable in time."""
@@ -70,31 +73,38 @@ class Admitted:
 
 
 class Asked(Reservation):
-    """A hold that was asked for: one to be taken with :meth:`confirm` once ``answer`` is done, or to be given up at any time
-    before."""
+    """A hold that was asked for, and may be given up until it is granted. ``told`` is called with why there is none, or with
+    ``None``: it must be ended from then on."""
 
-    __slots__ = ("_admission", "_opening", "_principal", "answer")
+    __slots__ = ("_admission", "_given_up", "_intent", "_principal", "_told")
 
-    def __init__(self, admission: Admission, ledger: Ledger, principal: Principal, opening: Opening) -> None:
+    def __init__(self, admission: Admission, ledger: Ledger, principal: Principal, new: NewHold, told: AskedTold) -> None:
         self._ledger = ledger
-        self._hold_id = opening.hold_id
         self.ended = False
         self._admission = admission
         self._principal = principal
-        self._opening = opening
-        self.answer = opening.answer
+        self._given_up = False
+        self._told = told
+        self._intent = intent = ledger.ask(new, self._answered)
+        self._hold_id = intent.hold_id
 
-    def confirm(self) -> None:
-        """Raises as :meth:`Admission.admit`; from then on it must be ended."""
-        try:
-            self.answer.result()
-        except ClientError as error:
-            self._admission.note_refused(self._principal, error)
-            raise
+    def _answered(self, answer: object) -> None:
+        if isinstance(answer, RelayhubError):
+            if isinstance(answer, ClientError):
+                self._admission.note_refused(self._principal, answer)
+            if not self._given_up:
+                self._told(answer)
+        elif not self._given_up:
+            self._told(None)
+        elif answer is not None:
+            self._ledger.release(self._hold_id, None)  # it was written when it was given up
 
     def give_up(self) -> None:
         """Whatever was or will be held is given back by itself."""
-        self._opening.give_up()
+        self._given_up = self._intent.abandoned = True
+
+
+AskedTold: TypeAlias = "Callable[[RelayhubError | None], None]"
 
 
 class Admission:
@@ -114,12 +124,14 @@ class Admission:
         new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
         return Admitted(self, principal, new)
 
-    def ask(self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout, *, tokens: int = 0) -> Asked:
-        """As :meth:`admit`, for whoever does not wait in a task."""
+    def ask(
+        self, principal: Principal, amount_nano: int, call_id: str, about: HoldAbout, tokens: int, told: AskedTold
+    ) -> Asked:
+        """As :meth:`admit`, for whoever does not wait in a task; ``told`` is never called before this returns."""
         if self._busy:
             self._refuse_early(principal)
         new = NewHold(call_id, principal.key_id, principal.account_id, amount_nano, about, tokens)
-        return Asked(self, self._ledger, principal, self._ledger.ask(new))
+        return Asked(self, self._ledger, principal, new, told)
 
     async def hold(self, principal: Principal, new: NewHold) -> Reservation:
         """Whoever takes it must end it; see :meth:`admit`."""

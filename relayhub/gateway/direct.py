@@ -19,11 +19,9 @@ from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.steady import SteadyWay
 from relayhub.gateway.tally import Tally
 from relayhub.routing.router import Router, Trial
-from relayhub.store.intents import Settled
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
 from relayhub.types.http import HttpReply
-from relayhub.types.limits import SETTLEMENT_WAIT_S
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.upstream.lean.transport import Begun
 
@@ -52,7 +50,6 @@ class DirectCall:
         "_done",
         "_lane",
         "_last",
-        "_loop",
         "_record",
         "_relaying",
         "_reply",
@@ -61,7 +58,6 @@ class DirectCall:
         "_stage",
         "_tally",
         "_task",
-        "_timer",
         "_trial",
         "_way",
     )
@@ -69,36 +65,29 @@ class DirectCall:
     _record: UsageRecord
     _relaying: StreamRelay
     _reply: LeanReply
-    _timer: asyncio.TimerHandle
+    _reservation: Asked
     _trial: Trial
 
     def __init__(
-        self,
-        attempt: Attempt,
-        way: SteadyWay,
-        tally: Tally,
-        client: DirectClient,
-        asked: Asked,
-        router: Router,
-        done: Done,
+        self, attempt: Attempt, way: SteadyWay, tally: Tally, client: DirectClient, router: Router, done: Done
     ) -> None:
-        """``asked``: its hold. It counts as an open call from now on."""
         self._attempt = attempt
         self._way = way
         self._tally = tally
         self._client = client
-        self._reservation = asked
         self._router = router
         self._done = done
-        self._loop = asked.answer.get_loop()
         self._stage = _Stage.ASKING
         self._begun: Begun | None = None
         self._answer: WholeAnswer | None = None
         self._last = b""
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
-        attempt.settling.open_calls.enter(self, tally.call.principal.key_id)
-        asked.answer.add_done_callback(self._granted)
+
+    def begin(self, asked: Asked) -> None:
+        """``asked``: its hold, which tells :meth:`granted`. It counts as an open call from now on."""
+        self._reservation = asked
+        self._attempt.settling.open_calls.enter(self, self._tally.call.principal.key_id)
 
     def cancel(self) -> None:
         """The client has left, or the hub ends the call. What is being settled is let come to its end."""
@@ -118,19 +107,16 @@ class DirectCall:
 
     # The plain course
 
-    def _granted(self, _: asyncio.Future[str]) -> None:
-        if self._stage is not _Stage.ASKING:
-            return
-        try:
-            self._reservation.confirm()
-        except RelayhubError as error:
-            self._over(error)
+    def granted(self, refusal: RelayhubError | None) -> None:
+        """What has become of its hold."""
+        if refusal is not None:
+            self._over(refusal)
             return
         self._stage = _Stage.RELAYING
         tally, way = self._tally, self._way
         route = tally.route
         tally.begin(route)
-        tally.trial = self._trial = self._router.alone(route).begin()
+        tally.trial = self._trial = self._router.alone(route)
         try:
             lane = self._lane = way.lane(tally.call, tally.model, route, self._router.clock)
             body = lane.body()
@@ -179,7 +165,7 @@ class DirectCall:
         """See :class:`relayhub.upstream.lean.sink.Sink`."""
         if self._relaying.take(data):
             return True
-        self._loop.call_soon(self._stopped)
+        asyncio.get_running_loop().call_soon(self._stopped)
         return False
 
     def _stopped(self) -> None:
@@ -207,26 +193,31 @@ class DirectCall:
         self._stage = _Stage.SETTLING
         self._tally.settled = True
         record = self._record = self._tally.record(Outcome.COMPLETED)
-        settling = self._reservation.end(record)
-        settling.add_done_callback(self._settled)
-        self._timer = self._loop.call_later(SETTLEMENT_WAIT_S, settling.cancel)
+        self._reservation.end(record, self._settled)
+        self._attempt.settling.waits.begin(self)
 
-    def _settled(self, settling: asyncio.Future[Settled]) -> None:
-        self._timer.cancel()
-        problem: BaseException | None = None
-        try:
-            if settling.cancelled():
-                self._reservation.note_delayed()
-            else:
-                settling.result()
-            self._attempt.settling.log.finished(self._tally, self._record)
-            answer = self._answer
-            if answer is None:
-                self._client.give_end(self._last)
-            else:
-                self._client.give(answer.body, answer.content_type)
-        except (ClientLeft, Exception) as error:
-            problem = error
+    def _settled(self, answer: object) -> None:
+        """``answer``: of the ledger, which may say that it cannot."""
+        if self._attempt.settling.waits.end(self):
+            self._end(answer if isinstance(answer, BaseException) else None)
+
+    def settles_late(self) -> None:
+        """See :class:`relayhub.gateway.settlement_waits.Waiting`."""
+        self._reservation.note_delayed()
+        self._end(None)
+
+    def _end(self, problem: BaseException | None) -> None:
+        """The client is given the end, unless there is a ``problem``."""
+        if problem is None:
+            try:
+                self._attempt.settling.log.finished(self._tally, self._record)
+                answer = self._answer
+                if answer is None:
+                    self._client.give_end(self._last)
+                else:
+                    self._client.give(answer.body, answer.content_type)
+            except (ClientLeft, Exception) as error:
+                problem = error
         self._reply.leave()
         self._trial.end(problem)
         self._over(problem)
@@ -241,7 +232,7 @@ class DirectCall:
     def _long(self, work: Coroutine[object, object, None] | None) -> None:
         """Go on with ``work``; ``None``: it was cancelled."""
         self._stage = _Stage.LONG
-        self._loop.create_task(self._go_on(work)).add_done_callback(self._gone_on)
+        asyncio.get_running_loop().create_task(self._go_on(work)).add_done_callback(self._gone_on)
 
     async def _go_on(self, work: Coroutine[object, object, None] | None) -> None:
         self._task = asyncio.current_task()

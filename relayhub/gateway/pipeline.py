@@ -89,8 +89,9 @@ class Pipeline:
         tally = Tally(call, course.resolved, client, self.clock, Departure(course.policy))
         amount_nano, tokens = self._estimate_one(call, course.route)
         about = course.about if call.envelope.user is None else tally.about()
-        asked = self.admission.ask(call.principal, amount_nano, call.id, about, tokens=tokens)
-        return DirectCall(self.attempt, course.way, tally, client, asked, self.router, done)
+        direct = DirectCall(self.attempt, course.way, tally, client, self.router, done)
+        direct.begin(self.admission.ask(call.principal, amount_nano, call.id, about, tokens, direct.granted))
+        return direct
 
     async def _serve(self, call: Call, resolved: Resolved, client: Client, tally: Tally) -> None:
         with self.open_calls.track(call.principal.key_id):

@@ -14,6 +14,7 @@ from relayhub.accounts.admission import Reservation
 from relayhub.dialects.redact import without_quotes
 from relayhub.gateway.call import ClientLeft
 from relayhub.gateway.open_calls import Cancellable, OpenCalls
+from relayhub.gateway.settlement_waits import SettlementWaits
 from relayhub.gateway.tally import Tally
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
@@ -70,6 +71,7 @@ class CallLog:
 class Settling:
     open_calls: OpenCalls
     log: CallLog = field(default_factory=CallLog)
+    waits: SettlementWaits = field(default_factory=SettlementWaits)
 
     async def attended(
         self, work: Awaitable[None], tally: Tally, reservation: Reservation, call: Cancellable | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from relayhub.gateway.answers import LaneStream, WholeAnswer
 from relayhub.gateway.call import Call, Client

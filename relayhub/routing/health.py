@@ -296,20 +296,19 @@ class Health:
 
     def _count(self, provider: Provider, change: int) -> None:
         name = provider.name
-        calls = self._calls.get(name, 0) + change
-        if calls > 0:
-            self._calls[name] = calls
-        else:
-            self._calls.pop(name, None)
+        calls = self._calls[name] = self._calls.get(name, 0) + change
+        if not calls:
+            del self._calls[name]
         if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(name, max(0, calls))
+            self._elsewhere.note(name, calls)
 
     # --- what calls report --------------------------------------------------------------------------------------------
 
     def begin(self, route: Route) -> bool:
         """A call sets out. Whether it is a probe."""
         self._count(route.provider, 1)
-        self._load(route).busy += 1
+        load = self._loads.get(route.key) or self._new_load(route.key)
+        load.busy += 1
         if not self._circuits:
             return False
         now, probe = self._clock.monotonic(), False
@@ -323,12 +322,14 @@ class Health:
     def end(self, route: Route) -> None:
         """It is over, whatever came of it."""
         self._count(route.provider, -1)
-        load = self._load(route)
-        load.busy = max(0, load.busy - 1)
+        load = self._loads.get(route.key)
+        if load is not None and load.busy:
+            load.busy -= 1
 
     def answered(self, route: Route, began: float) -> None:
         """The first byte has come of a call that ``began`` then (monotonic seconds)."""
-        load, first_byte_s = self._load(route), self._clock.monotonic() - began
+        load = self._loads.get(route.key) or self._new_load(route.key)
+        first_byte_s = self._clock.monotonic() - began
         before = load.first_byte_s
         load.first_byte_s = first_byte_s if before is None else before + SMOOTHING * (first_byte_s - before)
         if self._circuits:
@@ -393,20 +394,14 @@ class Health:
         if len(self._circuits) > MAX_TRACKED:
             self._circuits.popitem(last=False)
 
-    def _load(self, route: Route) -> _Load:
-        key: Key = route.key
-        load = self._loads.get(key)
-        if load is None:
-            load = self._loads[key] = _Load()
-            self._forget_idle()
-        return load
-
-    def _forget_idle(self) -> None:
-        """One at most: the longest known that nobody uses, or it moves to the end."""
+    def _new_load(self, key: Key) -> _Load:
+        """At most one other is forgotten for it: the longest known, or, if somebody uses that, it moves to the end."""
+        load = self._loads[key] = _Load()
         if len(self._loads) > MAX_TRACKED:
-            key, load = self._loads.popitem(last=False)
-            if load.busy:
-                self._loads[key] = load
+            oldest, known = self._loads.popitem(last=False)
+            if known.busy:
+                self._loads[oldest] = known
+        return load
 
 
 def _keys(route: Route) -> tuple[Key, Key]:

@@ -15,7 +15,7 @@ from relayhub.store.ids import HOLD
 from relayhub.store.intents import Balance, ChangeTotal, EndHold, HoldAbout, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import storable
-from relayhub.store.writer import Writer
+from relayhub.store.writer import Told, Writer
 from relayhub.types.call import UsageRecord
 from relayhub.types.ids import Ids
 from relayhub.types.money import MAX_NANO
@@ -42,27 +42,6 @@ class SettledListeners:
                 listener(record)
 
 
-class Opening:
-    """A hold on its way; ``answer``: its id, once it is durable."""
-
-    __slots__ = ("_intent", "_ledger", "answer", "hold_id")
-
-    def __init__(self, ledger: Ledger, intent: OpenHold, answer: asyncio.Future[str]) -> None:
-        self._ledger = ledger
-        self._intent = intent
-        self.answer = answer
-        self.hold_id = intent.hold_id
-
-    def give_up(self) -> None:
-        """Nobody wants it any more: whatever was or will be held is released by itself."""
-        self._intent.abandoned = True
-        answer = self.answer
-        if not answer.done():
-            answer.cancel()
-        elif not answer.cancelled() and answer.exception() is None:
-            self._ledger.release(self.hold_id, None)  # granted, and nobody has looked yet
-
-
 class Ledger:
     """The async face of the writer. Use on the loop that opened the store."""
 
@@ -83,17 +62,25 @@ class Ledger:
         """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
-        opening = self.ask(new)
+        intent = self._opening(new)
+        answer = self._writer.submit(intent)
         try:
-            return await opening.answer
+            return await answer
         except asyncio.CancelledError:
-            opening.give_up()
+            intent.abandoned = True
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self.release(intent.hold_id, None)  # granted, and nobody has looked yet
             raise
 
-    def ask(self, new: NewHold) -> Opening:
-        """As :meth:`hold`, for whoever does not wait in a task."""
-        intent = OpenHold(self._ids.new(HOLD), new, self._text_of(new.about))
-        return Opening(self, intent, self._writer.submit(intent))
+    def ask(self, new: NewHold, told: Told) -> OpenHold:
+        """As :meth:`hold`, for whoever does not wait in a task: ``told`` gets the hold's id, an error, or ``None`` where the
+        hold was abandoned before it was written."""
+        intent = self._opening(new)
+        self._writer.ask(intent, told)
+        return intent
+
+    def _opening(self, new: NewHold) -> OpenHold:
+        return OpenHold(self._ids.new(HOLD), new, self._text_of(new.about))
 
     def _text_of(self, about: HoldAbout) -> str:
         """Most calls are of a few kinds, whose account of themselves is one object each."""
@@ -110,6 +97,10 @@ class Ledger:
         """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the
         future, which a caller may stop awaiting, is done when it is durable. Settling an ended hold does nothing."""
         return self._writer.submit(EndHold(hold_id, record, charge=True))
+
+    def end(self, hold_id: str, record: UsageRecord, told: Told) -> None:
+        """As :meth:`settle`, for whoever does not wait in a task: ``told`` gets a ``Settled`` or an error."""
+        self._writer.ask(EndHold(hold_id, record, charge=True), told)
 
     def release(self, hold_id: str, record: UsageRecord | None) -> asyncio.Future[Settled]:
         """Give a hold back; otherwise as :meth:`settle`."""

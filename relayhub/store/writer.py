@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -62,7 +63,10 @@ _NOT_THE_DATABASE = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.D
 log = structlog.get_logger("relayhub.store")
 
 
-_Item: TypeAlias = "tuple[Intent[Any], asyncio.Future[Any]]"
+Told: TypeAlias = "Callable[[Answer], None]"
+"""Called on the loop, once, with what has become of an item. It should not raise."""
+
+_Item: TypeAlias = "tuple[Intent[Any], Told]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +143,32 @@ class Writer:
         The future fails with ``HubError`` UNAVAILABLE at once when the queue is full (holds only) or the writer has
         closed."""
         future: asyncio.Future[T] = self._loop.create_future()
-        queue = self._queue
-        if self._stop.is_set() or (self._closing and not intent.kept):
-            _fail(future, refusals.unavailable("the store is closed"))
-        elif len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS and not intent.kept:
-            _fail(future, refusals.unavailable(f"{len(queue)} items wait for the ledger"))
+        if (refusal := self._refusal(intent)) is not None:
+            _fail(future, refusal)
         else:
-            queue.append((intent, future))
-            if self._asleep:
-                self._wake()
+            self._add(intent, partial(self._resolve, intent, future))
         return future
+
+    def ask(self, intent: Intent[object], told: Told) -> None:
+        """As :meth:`submit`, for whoever does without a future; ``told`` is never called before this returns."""
+        if (refusal := self._refusal(intent)) is not None:
+            self._loop.call_soon(told, refusal)
+        else:
+            self._add(intent, told)
+
+    def _refusal(self, intent: Intent[object]) -> RelayhubError | None:
+        """Why it is not even taken."""
+        if self._closing and (self._stop.is_set() or not intent.kept):
+            return refusals.unavailable("the store is closed")
+        waiting = len(self._queue)
+        if waiting >= limits.MAX_PENDING_LEDGER_ITEMS and not intent.kept:
+            return refusals.unavailable(f"{waiting} items wait for the ledger")
+        return None
+
+    def _add(self, intent: Intent[object], told: Told) -> None:
+        self._queue.append((intent, told))
+        if self._asleep:
+            self._wake()
 
     def _wake(self) -> None:
         self._asleep = False
@@ -309,16 +329,22 @@ class Writer:
             log.warning("ledger.unacknowledged", items=len(done.items))
 
     def _acknowledge(self, done: _Done) -> None:
-        for (intent, future), answer in zip(done.items, done.answers, strict=True):
-            if isinstance(answer, RelayhubError):
-                _fail(future, answer)
-            elif not future.done():
-                future.set_result(answer)
-            elif isinstance(intent, OpenHold) and answer is not None:
-                self.submit(EndHold(intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
+        for (intent, told), answer in zip(done.items, done.answers, strict=True):
+            try:
+                told(answer)
+            except Exception:  # whoever it was for, the others must hear theirs
+                log.exception("ledger.unheard", intent=type(intent).__name__)
         if done.records:
             self._on_records(done.records)
         self._step("after_acknowledge")
+
+    def _resolve(self, intent: Intent[T], future: asyncio.Future[T], answer: Any) -> None:
+        if isinstance(answer, RelayhubError):
+            _fail(future, answer)
+        elif not future.done():
+            future.set_result(answer)
+        elif isinstance(intent, OpenHold) and answer is not None:
+            self.submit(EndHold(intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
 
 
 def _fail(future: asyncio.Future[T], error: RelayhubError) -> None:

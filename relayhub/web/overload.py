@@ -59,11 +59,11 @@ class Overload:
         self._machine = machine or Machine(share=share.of)
         self._share = share
         self.memory = memory or BodyMemory()
-        self.limit(max_in_flight, max_clients)
         self._looked_at = self._gave_back_at = float("-inf")
         self._memory_short = False
         self._by_memory = max(1, self._machine.memory() // MEMORY_PER_REQUEST)
         self._by_descriptors = self._descriptors_allow()
+        self.limit(max_in_flight, max_clients)
         self.clients = 0
         self.in_flight = 0
 
@@ -82,6 +82,10 @@ class Overload:
         """Other limits from now on; nobody is sent away for them."""
         self._max_in_flight = None if max_in_flight is None else self._share.part(max_in_flight)
         self._max_clients = None if max_clients is None else self._share.part(max_clients)
+        self._work_out()
+
+    def _work_out(self) -> None:
+        self._most_clients, self._most_in_flight = self.max_clients(), self.max_in_flight()
 
     def enter(self) -> bool:
         """A client connects. ``False``: there is no room, not even for a health check; :meth:`leave` is not to be called
@@ -96,19 +100,20 @@ class Overload:
 
     def reason(self) -> str | None:
         """Why no request can be taken now."""
-        self._look()
-        if self.in_flight >= self.max_in_flight():
+        now = self._clock.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._look(now)
+        if self.in_flight >= self._most_in_flight:
             return "as many requests as it may are under way"
-        if self.clients > self.max_clients():
+        if self.clients > self._most_clients:
             return "as many clients as it may are connected"
         return SHORT if self._memory_short or self.memory.crowded() else None
 
-    def _look(self) -> None:
-        now = self._clock.monotonic()
-        if now - self._looked_at >= LOOK_S:
-            self._looked_at = now
-            self._memory_short = self._machine.memory_share() > MOST_MEMORY and not self._helped(now)
-            self._by_descriptors = self._descriptors_allow()
+    def _look(self, now: float) -> None:
+        self._looked_at = now
+        self._memory_short = self._machine.memory_share() > MOST_MEMORY and not self._helped(now)
+        self._by_descriptors = self._descriptors_allow()
+        self._work_out()
 
     def _helped(self, now: float) -> bool:
         """Whether it was enough to hand back what nobody uses."""

@@ -221,9 +221,11 @@ def test_a_key_that_is_cut_in_the_turn_in_which_its_hold_is_granted(two_ways: Be
             answer = await client.answer()
         return {"answers": told(answer)}
 
-    seen = two_ways.both(test)
-    assert "key_revoked" in str(seen["answers"])
-    assert (seen["requests"], seen["usage"]) == (0, [])
+    direct, task = two_ways.each(test)
+    assert "key_revoked" in str(task["answers"])
+    assert "key_revoked" in str(direct["answers"])
+    assert (task["requests"], task["usage"]) == (0, [])
+    assert [(row["outcome"], row["cost_nano"]) for row in direct["usage"]] == [("hub_error", 0)]  # type: ignore[attr-defined]
 
 
 def test_a_call_that_the_hub_ends_before_the_first_step_of_its_task(two_ways: Bench) -> None:

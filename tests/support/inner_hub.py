@@ -51,7 +51,7 @@ class Gate:
         self.step = ""
         self.error: Exception | None = None
         self.acknowledged: Callable[[], object] | None = None
-        """Called once, on the loop, when it has been said what a transaction came to, and nobody has heard it yet."""
+        """Called once, on the loop, when it has been said what a transaction came to. Tasks have not heard it yet."""
         self._reached = threading.Event()
         self._opened = threading.Event()
 
