@@ -15,7 +15,6 @@ import structlog
 import uvloop
 
 from relayhub.accounts import admission
-from relayhub.gateway import direct
 from relayhub.gateway.open_calls import Cancellable
 from relayhub.gateway.settling import CallLog
 from relayhub.types.errors import ClientError, ErrorKind
@@ -309,10 +308,10 @@ def test_a_provider_that_is_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_store_that_cannot_write(two_ways: Bench, monkeypatch: pytest.MonkeyPatch, stream: bool) -> None:
     """Nothing is sent without a hold; an answer is given though its settlement has to wait."""
-    for module in (admission, direct):
-        monkeypatch.setattr(module, "SETTLEMENT_WAIT_S", 0.05)
+    monkeypatch.setattr(admission, "SETTLEMENT_WAIT_S", 0.05)
 
     async def test(inner: InnerHub, upstream: Scripted) -> Seen:
+        monkeypatch.setattr(inner.hub.generations.current.pipeline.settling.waits, "wait_s", 0.05)
         async with inner.client() as client:
             stages = Stages(inner, upstream, client)
             if stream:
