@@ -43,9 +43,13 @@ class Price:
     upstream: Price | None = None
     """What the upstream charges, if the config says it; never with a discount."""
     _text: str = field(init=False, repr=False, compare=False, default="")
+    _dearest: tuple[int, int] = field(init=False, repr=False, compare=False, default=(0, 0))
+    """Of a million tokens of input, and of output."""
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
+        if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
+            return self._nano(usage.input_tokens * self.input + usage.output_tokens * self.output + self.call * TOKENS)
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
@@ -77,8 +81,7 @@ class Price:
 
     def most_nano(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
-        dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
-        dearest_output = max(self.output, self.reasoning or 0)
+        dearest_input, dearest_output = self._dearest
         return self._nano(input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS)
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
@@ -108,6 +111,8 @@ class Price:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_text", self._formula())
+        dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
+        object.__setattr__(self, "_dearest", (dearest_input, max(self.output, self.reasoning or 0)))
 
     def describe(self) -> str:
         """The formula as text, for usage rows and lists: ``input 0.15 + output 0.6 USD/1M tokens``."""

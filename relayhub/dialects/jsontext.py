@@ -35,7 +35,10 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 def parse_object(body: bytes) -> JsonObject:
     """A request body that must be a JSON object, strictly: RFC 8259 (so no NaN, no byte order mark), valid UTF-8, no
     lone surrogates, no duplicate top-level key, nesting within ``MAX_JSON_DEPTH``. Raises ``ClientError``."""
-    value = _parse(body)
+    try:
+        value: Json = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _refusal(body, error) from None
     if type(value) is not dict:
         raise invalid_request(f"The request body must be a JSON object, not {_kind(value)}.", code="invalid_json")
     # Counting is cheap and nearly always enough; brackets inside strings count too, so only then look closer.
@@ -46,14 +49,6 @@ def parse_object(body: bytes) -> JsonObject:
         raise invalid_request(
             f"The request body has the key {duplicate!r} more than once.", code="duplicate_key", param=duplicate
         )
-    return value
-
-
-def _parse(body: bytes) -> Json:
-    try:
-        value: Json = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise _refusal(body, error) from None
     return value
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from relayhub.types.chat import (
     ChatReply,
@@ -20,8 +19,7 @@ from relayhub.types.usage import Usage
 JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class WholeAnswer:
+class WholeAnswer(NamedTuple):
     """An answer in one piece, ready for the client."""
 
     body: bytes
@@ -49,9 +47,9 @@ class LaneStream(Protocol):
 
 def refuse_content(headers: Mapping[str, str], unwanted: str) -> None:
     """Refuse an answer that is plainly of the other kind; compatible upstreams often send no type, or a wrong one."""
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == unwanted:
-        raise upstream_broke(f"it sent {content_type}, which was not asked for")
+    content_type = headers.get("content-type", "").lower()
+    if content_type.startswith(unwanted) and content_type.partition(";")[0].strip() == unwanted:
+        raise upstream_broke(f"it sent {unwanted}, which was not asked for")
 
 
 def chars_of(reply: ChatReply) -> int:

@@ -21,6 +21,8 @@ from relayhub.types.usage import Usage
 
 ANSWERED = 200
 
+NOTHING = Usage()
+
 FAR_BEYOND = 4
 """So many times more was written than was counted: no tokens are so long, the count is an early one."""
 
@@ -144,33 +146,32 @@ class Tally:
         usage = measured if measured is not None or forgiven else self._estimated(outcome)
         if left and outcome is Outcome.COMPLETED:
             outcome = Outcome.CLIENT_LEFT
-        call, route = self.call, self.route
-        principal, price, provider = call.principal, route.price, route.provider
+        call, route, price = self.call, self.route, self.route.price
         cost_nano = 0 if usage is None else price.cost_nano(usage)
         if usage is not None and self.rival is not None:
             cost_nano += self._rivals_nano(usage)
-        return UsageRecord(
-            call_id=call.id,
-            at=self._clock.now(),
-            account_id=principal.account_id,
-            key_id=principal.key_id,
-            operation=str(call.operation),
-            dialect=str(call.dialect),
-            model=self.model,
-            provider=provider.name,
-            upstream_model=route.upstream_model,
-            stream=call.envelope.stream,
-            outcome=outcome,
-            measured=measured is not None,
-            usage=usage or Usage(),
-            cost_nano=cost_nano,
-            price=price.describe(),
-            attempts=self.attempts,
-            status=ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
-            error_code=error.code if error is not None else None,
-            user_identifier=call.envelope.user,
-            first_byte_ms=None if self.first_byte_at is None else _ms(self.first_byte_at - call.received_at),
-            duration_ms=_ms(now - call.received_at),
+        return UsageRecord(  # by place: so many names would cost more than all else here
+            call.id,
+            self._clock.now(),
+            call.principal.account_id,
+            call.principal.key_id,
+            str(call.operation),
+            str(call.dialect),
+            self.model,
+            route.provider.name,
+            route.upstream_model,
+            call.envelope.stream,
+            outcome,
+            measured is not None,
+            usage or NOTHING,
+            cost_nano,
+            price.describe(),
+            self.attempts,
+            ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
+            None if error is None else error.code,
+            call.envelope.user,
+            None if self.first_byte_at is None else _ms(self.first_byte_at - call.received_at),
+            _ms(now - call.received_at),
             price_version=price.version,
             upstream_cost_nano=None if price.upstream is None else price.upstream_nano(usage),
             on_disconnect=departure.policy if left else None,
@@ -200,7 +201,7 @@ class Tally:
             return None
         said = self.stream.usage if self.stream is not None else None
         input_tokens = -(-self.call.size // CHARS_PER_TOKEN) if said is None else said.input_tokens
-        return replace(said or Usage(), input_tokens=input_tokens, output_tokens=self._delivered_tokens())
+        return replace(said or NOTHING, input_tokens=input_tokens, output_tokens=self._delivered_tokens())
 
 
 def _ms(seconds: float) -> int:
