@@ -38,6 +38,14 @@ class HeadTimer(asyncio.Protocol):
             return
         self._inner.connection_made(transport)
 
+    def take_over(self, transport: asyncio.Transport, until: float | None) -> None:
+        """As :meth:`connection_made`, of a connection that was counted already. ``until``: a head has begun to come, and must
+        be complete by then, in loop time."""
+        self._transport = transport
+        if until is not None:
+            self._timer = asyncio.get_running_loop().call_at(until, self._too_slow)
+        self._inner.connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         self._inner.data_received(data)
         if self._timer is None and not self._answering and self._transport is not None:

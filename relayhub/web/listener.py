@@ -49,13 +49,9 @@ class Site(web.BaseSite):
 
 def front_door(
     make: Callable[[], asyncio.Protocol], head_s: float, overload: Overload | None, desk: QuickDesk | None
-) -> HeadTimer:
+) -> asyncio.Protocol:
     """What a new connection meets. ``make``: the framework's protocol. Without a ``desk`` it gets every request."""
-    if desk is None:
-        return HeadTimer(make(), head_s, overload)
-    door = QuickDoor(desk, make)
-    door.watch = timer = HeadTimer(door, head_s, overload)
-    return timer
+    return HeadTimer(make(), head_s, overload) if desk is None else QuickDoor(desk, make, head_s, overload)
 
 
 async def listen(

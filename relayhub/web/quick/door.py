@@ -1,4 +1,4 @@
-"""A client's connection at the front door: plain calls are served here, all else is handed to the web framework."""
+"""A client's connection at the front door: plain calls are served here, all else is handed to the web framework, for good."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Protocol, cast
 from relayhub.gateway.open_calls import Cancellable
 from relayhub.types.call import Principal
 from relayhub.upstream.memory import Lease
+from relayhub.web.head_timer import TOO_SLOW, HeadTimer
+from relayhub.web.overload import SHED, Overload
 from relayhub.web.quick.answer import whole_answer
 from relayhub.web.quick.head import MAX_HEAD, QuickHead
 from relayhub.web.quick.inflow import WORTH, Inflow
@@ -17,14 +19,6 @@ AHEAD = 64 << 10
 """Bytes that a client may send beyond the request that is being answered, before no more is read."""
 
 _START = b"POST /"
-
-
-class Watch(Protocol):
-    """The clock of the head; see :class:`relayhub.web.head_timer.HeadTimer`."""
-
-    def arrived(self) -> None: ...
-    def answered(self) -> None: ...
-    def data_received(self, data: bytes) -> None: ...
 
 
 class Desk(Protocol):
@@ -55,7 +49,8 @@ class Desk(Protocol):
 
 
 class QuickDoor(asyncio.Protocol):
-    """``make``: the framework's protocol, for when it is needed. ``watch`` is set by whoever listens."""
+    """``make``: the framework's protocol, for when it is needed. ``head_s``: how long a request's head may take.
+    ``overload``: counts the connection, and may have no room for it."""
 
     __slots__ = (
         "_ahead",
@@ -67,34 +62,39 @@ class QuickDoor(asyncio.Protocol):
         "_desk",
         "_drain",
         "_ending",
-        "_framework",
         "_head",
+        "_head_s",
+        "_head_timer",
         "_idle_since",
         "_idle_timer",
         "_known",
         "_loop",
         "_make",
         "_missing",
+        "_overload",
         "_parts",
         "_paused_reading",
-        "_paused_writing",
         "_principal",
+        "congested",
         "lease",
         "peer",
         "transport",
-        "watch",
     )
-    watch: Watch
 
-    def __init__(self, desk: Desk, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, desk: Desk, make: Callable[[], asyncio.Protocol], head_s: float, overload: Overload | None = None
+    ) -> None:
         self._desk = desk
         self._make = make
+        self._head_s = head_s
+        self._overload = overload
         self._loop = asyncio.get_running_loop()
         self.transport: asyncio.Transport | None = None
-        self._framework: asyncio.Protocol | None = None
         self.peer = ""
         self.lease: Lease | None = None
         """Counts the body of the request, if that is not small."""
+        self.congested = False
+        """The client does not read as fast as it is sent."""
         self._buffer = b""
         self._block = b""
         self._known: QuickHead | None = None
@@ -108,16 +108,22 @@ class QuickDoor(asyncio.Protocol):
         self._ahead_bytes = 0
         self._ending = False
         self._paused_reading = False
-        self._paused_writing = False
         self._drain: asyncio.Future[None] | None = None
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        """Runs while a head has begun to come and is not complete."""
         self._body_timer: asyncio.TimerHandle | None = None
 
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._overload is not None and not self._overload.enter():
+            self._overload = None
+            self.transport.write(SHED)
+            self.transport.close()
+            return
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple | list) else ""
         self._idle_since = self._loop.time()
@@ -126,10 +132,10 @@ class QuickDoor(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
-        if self._framework is not None:
-            self._framework.connection_lost(exc)
-            return
         self.transport = None
+        if self._overload is not None:
+            self._overload.leave()
+            self._overload = None
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)  # whoever waits looks at the transport again
         if self._call is not None:
@@ -139,27 +145,19 @@ class QuickDoor(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         """A client that stops sending has left, as far as anybody can tell: its connection is closed."""
-        return None if self._framework is None else self._framework.eof_received()
+        return None
 
     def pause_writing(self) -> None:
-        if self._framework is not None:
-            self._framework.pause_writing()
-        self._paused_writing = True
+        self.congested = True
 
     def resume_writing(self) -> None:
-        if self._framework is not None:
-            self._framework.resume_writing()
-        self._paused_writing = False
+        self.congested = False
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)
 
-    @property
-    def congested(self) -> bool:
-        return self._paused_writing
-
     async def drained(self) -> None:
         """See :class:`relayhub.web.quick.answer.Line`."""
-        while self._paused_writing and self.transport is not None:
+        while self.congested and self.transport is not None:
             if self._drain is None or self._drain.done():
                 self._drain = self._loop.create_future()
             await asyncio.shield(self._drain)
@@ -182,46 +180,53 @@ class QuickDoor(asyncio.Protocol):
     def close(self) -> None:
         """The server ends: nobody may begin anything here. A call under way goes on."""
         self._ending = True
-        if self._call is None and self._head is None and self._framework is None and self.transport is not None:
+        if self._call is None and self._head is None and self.transport is not None:
             self.transport.close()
 
     # Requests
 
     def data_received(self, data: bytes) -> None:
-        if self._framework is not None:
-            self._framework.data_received(data)
-        elif self.transport is None or self.transport.is_closing():
-            return  # TLS still reads while it sends the last answer
-        elif self._call is not None:
+        if self._call is not None:
             self._wait_with(data)
         elif self._head is not None:
             self._add(data)
-        else:
-            self._buffer = self._buffer + data if self._buffer else data
-            self._read()
+        elif self.transport is not None and not self.transport.is_closing():  # TLS reads while it sends the last answer
+            self._read(self._buffer + data if self._buffer else data)
 
-    def _read(self) -> None:
-        buffer = self._buffer
+    def _read(self, buffer: bytes) -> None:
+        """What has come of a request that is not known yet."""
         end = buffer.find(b"\r\n\r\n") + 4
         if end < 4 or end > MAX_HEAD:
+            self._buffer = buffer
             if len(buffer) > MAX_HEAD or not buffer.startswith(_START[: len(buffer)]):
                 self._hand_over()
+            elif self._head_timer is None:
+                self._head_timer = self._loop.call_later(self._head_s, self._head_too_slow)
             return
         block = buffer[:end]
         head = self._known if block == self._block else self._desk.accept(block, self.peer)
         principal = None if head is None else self._desk.admit(head, self)
         if head is None or principal is None:
+            self._buffer = buffer
             self._hand_over()
             return
         self._block, self._known = block, head
         self._head, self._principal, self._buffer = head, principal, b""
-        self._missing = head.length
-        self.watch.arrived()
-        if len(buffer) - end < head.length:
+        if self._head_timer is not None:
+            self._stop_head_timer()
+        if len(buffer) - end == head.length:
+            self._begin(buffer[end:])
+        else:
+            self._missing = head.length
+            self._await_body(buffer, end, head.length)
+
+    def _await_body(self, buffer: bytes, end: int, length: int) -> None:
+        """``end``: of the head in ``buffer``."""
+        if len(buffer) - end < length:
             self._body_timer = self._loop.call_later(self._desk.body_timeout_s, self._too_slow)
-            if len(buffer) - end + WORTH < head.length:
+            if len(buffer) - end + WORTH < length:
                 assert self.transport is not None
-                Inflow(self.transport, head.length, memoryview(buffer)[end:], self._begin)
+                Inflow(self.transport, length, memoryview(buffer)[end:], self._begin)
                 return
         self._add(buffer[end:])
 
@@ -238,7 +243,8 @@ class QuickDoor(asyncio.Protocol):
         self._begin(body)
 
     def _begin(self, body: bytes) -> None:
-        self._stop_body_timer()
+        if self._body_timer is not None:
+            self._stop_body_timer()
         assert self._head is not None
         assert self._principal is not None
         self._call = self._desk.serve(self, self._head, self._principal, body)
@@ -259,37 +265,46 @@ class QuickDoor(asyncio.Protocol):
         """All has been said."""
         self._desk.leave(self)
         self._call = self._head = self._principal = None
-        self.watch.answered()
         self._idle_since = self._loop.time()
+        if self._ahead or self._ending or self._paused_reading:
+            self._next()
+
+    def _next(self) -> None:
+        """There is something behind the request, or there shall be nothing."""
         if self.transport is None or self.transport.is_closing():
             return
         if self._ending and not self._ahead:
             self.transport.close()
             return
-        self._next()
-
-    def _next(self) -> None:
-        assert self.transport is not None
         if self._paused_reading:
             self._paused_reading = False
             self.transport.resume_reading()
         if self._ahead:
             data = b"".join(self._ahead)
             self._ahead, self._ahead_bytes = [], 0
-            self.watch.data_received(data)
+            self.data_received(data)
 
     def _hand_over(self) -> None:
         """For good: which of its next requests would be plain again is not worth the doubt."""
-        assert self.transport is not None
+        transport, data = self.transport, self._buffer
+        assert transport is not None
+        until = None if self._head_timer is None else self._head_timer.when()
         self._forget()
-        data, self._buffer = self._buffer, b""
-        framework = self._framework = self._make()
-        framework.connection_made(self.transport)
-        if self._paused_writing:
+        framework = HeadTimer(self._make(), self._head_s, self._overload)
+        self.transport = self._overload = None
+        transport.set_protocol(framework)
+        framework.take_over(transport, until)
+        if self.congested:
             framework.pause_writing()
         framework.data_received(data)
 
     # Time
+
+    def _head_too_slow(self) -> None:
+        self._head_timer = None
+        assert self.transport is not None
+        self.transport.write(TOO_SLOW)
+        self.transport.close()
 
     def _too_slow(self) -> None:
         self._body_timer = None
@@ -305,6 +320,11 @@ class QuickDoor(asyncio.Protocol):
         elif self.transport is not None:
             self.transport.close()
 
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
     def _stop_body_timer(self) -> None:
         if self._body_timer is not None:
             self._body_timer.cancel()
@@ -313,6 +333,7 @@ class QuickDoor(asyncio.Protocol):
     def _forget(self) -> None:
         """It is not ours any more, or nobody's."""
         self._desk.closed(self)
+        self._stop_head_timer()
         self._stop_body_timer()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
