@@ -20,6 +20,8 @@ from relayhub.types.limits import SETTLEMENT_WAIT_S
 
 log = structlog.get_logger("relayhub.call")
 
+AskedTold: TypeAlias = "Callable[[RelayhubError | None], None]"
+
 
 class Reservation:
     """An open hold. :meth:`settle` it once; leaving the admission without that gives it back."""
@@ -76,35 +78,29 @@ class Asked(Reservation):
     """A hold that was asked for, and may be given up until it is granted. ``told`` is called with why there is none, or with
     ``None``: it must be ended from then on."""
 
-    __slots__ = ("_admission", "_given_up", "_intent", "_principal", "_told")
+    __slots__ = ("_admission", "_intent", "_principal", "_told")
 
     def __init__(self, admission: Admission, ledger: Ledger, principal: Principal, new: NewHold, told: AskedTold) -> None:
         self._ledger = ledger
         self.ended = False
         self._admission = admission
         self._principal = principal
-        self._given_up = False
-        self._told = told
+        self._told: AskedTold | None = told
         self._intent = intent = ledger.ask(new, self._answered)
         self._hold_id = intent.hold_id
 
     def _answered(self, answer: object) -> None:
-        if isinstance(answer, RelayhubError):
-            if isinstance(answer, ClientError):
-                self._admission.note_refused(self._principal, answer)
-            if not self._given_up:
-                self._told(answer)
-        elif not self._given_up:
-            self._told(None)
-        elif answer is not None:
+        told, self._told = self._told, None  # who is told has this, and neither should keep the other
+        if isinstance(answer, ClientError):
+            self._admission.note_refused(self._principal, answer)
+        if told is not None:
+            told(answer if isinstance(answer, RelayhubError) else None)
+        elif isinstance(answer, str):
             self._ledger.release(self._hold_id, None)  # it was written when it was given up
 
     def give_up(self) -> None:
         """Whatever was or will be held is given back by itself."""
-        self._given_up = self._intent.abandoned = True
-
-
-AskedTold: TypeAlias = "Callable[[RelayhubError | None], None]"
+        self._intent.abandoned, self._told = True, None
 
 
 class Admission:

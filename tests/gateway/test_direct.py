@@ -5,20 +5,27 @@ A real hub in this process: its own front door, store and transport, and an upst
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
-from tests.support.inner_hub import InnerHub, Scripted
+from relayhub.gateway.direct import DirectCall
+from relayhub.gateway.tally import Tally
+from relayhub.upstream.lean.reply import LeanReply
+from relayhub.web.quick.visit import Visit
+from tests.support.inner_hub import InnerHub, Scripted, inner_hub, until
 from tests.support.openai_wire import DONE, chunk, completion, error
 from tests.support.raw_upstream import Script, answer_then_close, answer_then_hang, chunked, http
 from tests.support.two_ways import FRAMES, STREAM, USAGE, WHOLE, Bench, Seen, told
 
+PARTS_OF_A_CALL = (DirectCall, LeanReply, Tally, Visit)
 NO_USAGE = json.loads(completion("m-up")) | {"usage": None}
 
 
@@ -268,3 +275,22 @@ def test_whatever_the_code_of_a_lane_raises(
 
     seen = two_ways.both(test)
     assert all("provider_failed" in text for text, _ in seen["answers"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nothing_of_a_call_is_left_to_the_collector(tmp_path: Path, stream: bool) -> None:
+    """What keeps itself alive is found late, and looking for it is dear."""
+    upstream = Scripted(STREAM if stream else WHOLE)
+    async with upstream.serving(), inner_hub(tmp_path, upstream.url) as inner, inner.client() as client:
+        gc.disable()
+        try:
+            client.ask(stream=stream)
+            assert (await client.answer()).whole
+            await until(lambda: not _parts_of_calls(), lambda: str(_parts_of_calls()))
+        finally:
+            gc.enable()
+
+
+def _parts_of_calls() -> list[str]:
+    """That are alive."""
+    return [type(one).__name__ for one in gc.get_objects() if type(one) in PARTS_OF_A_CALL]
