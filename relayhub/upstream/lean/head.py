@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
 from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
 
-_LINES = rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+"
-_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n(" + _LINES + rb")\r\n")
+_START = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):([\t\x20-\x7e\x80-\xff]*+)")
 _NEVER_TWICE = frozenset({"content-length", "transfer-encoding", "content-encoding"})
 _TIMEOUT = re.compile(r"(?:^|[,; \t])timeout=([0-9]{1,6})(?:$|[,; \t])", re.IGNORECASE)
+_KEPT_LINES = 1024
+"""Most lines of an answer's head are those of the one before."""
+
 _LONGEST_LENGTH = 18
 """Digits: below 2^63, whatever the reader on the other side counts with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """``keep_alive``: the upstream will take another request on this connection. ``idle_s``: for how long it says it
     waits for one. ``coding``: the content coding, ``None`` for none. Header names are lower case."""
 
@@ -31,11 +34,9 @@ class Head:
 
 def parse_head(block: bytes, method: str) -> Head:
     """``block``: status line to empty line, inclusive. ``method``: of the request. Raises :class:`Broken`."""
-    match = _HEAD.fullmatch(block)
-    if match is None:
-        raise Broken(f"the answer's head is not valid HTTP: {block[:80]!r}")
-    modern, status = match[1] == b"1", int(match[2])
-    headers = _fields(match[3])
+    lines = block.split(b"\r\n")
+    modern, status = _start(lines[0])
+    headers = _fields(lines)
     connection = headers.get("connection")
     return Head(
         status,
@@ -47,16 +48,13 @@ def parse_head(block: bytes, method: str) -> Head:
     )
 
 
-def _fields(block: bytes) -> dict[str, str]:
+def _fields(lines: list[bytes]) -> dict[str, str]:
     """The last of several wins, as compatible upstreams that repeat themselves mean it; not so for framing."""
-    lines = block.decode("utf-8", "surrogateescape").split("\r\n")
-    if len(lines) > MAX_UPSTREAM_HEADERS + 1:
+    if len(lines) > MAX_UPSTREAM_HEADERS + 3:
         raise Broken(f"the answer has more than {MAX_UPSTREAM_HEADERS} headers")
     headers: dict[str, str] = {}
-    for line in lines[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        value = value.strip(" \t")
+    for line in lines[1:-2]:
+        name, value = _field(line)
         if name in headers:
             if name in _NEVER_TWICE:
                 raise Broken(f"the answer has {name} twice")
@@ -64,6 +62,25 @@ def _fields(block: bytes) -> dict[str, str]:
                 value = f"{headers[name]}, {value}"
         headers[name] = value
     return headers
+
+
+@lru_cache(_KEPT_LINES)
+def _start(line: bytes) -> tuple[bool, int]:
+    """Whether it is HTTP/1.1, and the status."""
+    match = _START.fullmatch(line)
+    if match is None:
+        raise Broken(f"the answer's head is not valid HTTP: {line[:80]!r}")
+    return match[1] == b"1", int(match[2])
+
+
+@lru_cache(_KEPT_LINES)
+def _field(line: bytes) -> tuple[str, str]:
+    """Name, lower case, and value."""
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise Broken(f"the answer's head is not valid HTTP: {line[:80]!r}")
+    name, value = match[1].decode().lower(), match[2].decode("utf-8", "surrogateescape")
+    return name, value.strip(" \t")
 
 
 def _framing(status: int, headers: dict[str, str], method: str, modern: bool) -> Framing:
