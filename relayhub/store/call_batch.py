@@ -18,7 +18,7 @@ from relayhub.store.intents import EndHold, LedgerKind, OpenHold, Settled
 from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
 from relayhub.store.limit_batch import LimitBatch
 from relayhub.store.many import insert_many
-from relayhub.store.rows import Row, insert_columns, insert_into, nano
+from relayhub.store.rows import Row, insert_or_fail, nano
 from relayhub.store.touched import Touched
 from relayhub.store.usage_rows import Ended, insert_usage
 from relayhub.store.windows import Calendar
@@ -27,13 +27,13 @@ from relayhub.types.errors import RelayhubError
 
 _HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value
 
-_INSERT_HOLD = insert_into("holds")
+_INSERT_HOLD = insert_or_fail("holds")
 _DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
 _DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
 _OF_A_CALL = ("at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
 _OF_AN_ACCOUNT = ("at", "kind", "account_id", "amount_nano", "actor", "reason")
 _INSERT_LEDGER: Mapping[int, str] = {
-    len(columns): insert_columns("ledger", columns) for columns in (_OF_A_CALL, _OF_AN_ACCOUNT)
+    len(columns): insert_or_fail("ledger", columns) for columns in (_OF_A_CALL, _OF_AN_ACCOUNT)
 }
 """By the number of values; what a row has not is left out, for that is cheaper than to bind nothing."""
 

@@ -15,12 +15,21 @@ MAX_COUNT = 2**62
 
 def insert_into(table: str, *, without: tuple[str, ...] = ()) -> str:
     """An INSERT with a placeholder for each column, in the order of the schema."""
-    return insert_columns(table, [name for name in metadata.tables[table].columns.keys() if name not in without])  # noqa: SIM118
+    return _insert("INSERT", table, _columns(table, without))
 
 
-def insert_columns(table: str, names: Sequence[str]) -> str:
-    """The same for these columns alone."""
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+def insert_or_fail(table: str, names: Sequence[str] = ()) -> str:
+    """The same for these columns alone (none: for all). If a row of it is refused, those before it stay: for whoever rolls
+    the whole transaction back then. SQLite need not keep copies of the pages that it changes."""
+    return _insert("INSERT OR FAIL", table, names or _columns(table))
+
+
+def _columns(table: str, without: tuple[str, ...] = ()) -> list[str]:
+    return [column.name for column in metadata.tables[table].columns if column.name not in without]
+
+
+def _insert(verb: str, table: str, names: Sequence[str]) -> str:
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 def storable(text: str) -> str:

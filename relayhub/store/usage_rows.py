@@ -15,7 +15,7 @@ from typing import TypeAlias
 import orjson
 
 from relayhub.store.many import insert_many
-from relayhub.store.rows import MAX_COUNT, Row, count, insert_columns, nano, storable
+from relayhub.store.rows import MAX_COUNT, Row, count, insert_or_fail, nano, storable
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.usage import Usage
 
@@ -65,7 +65,7 @@ def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None
 
 @cache
 def _statement(filled: int) -> str:
-    return insert_columns(
+    return insert_or_fail(
         "usage", [*_USUAL, *(name for group, names, _ in _SELDOM if filled & group for name in names)]
     )
 
