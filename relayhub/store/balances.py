@@ -39,7 +39,8 @@ class AccountMoney:
         return self.total - self.used - self.held
 
     def cover(self, amount: int, *, unlimited: bool = False) -> bool:
-        """Whether ``amount`` is there; an unlimited account is given what it lacks, for an unlimited key any account."""
+        """Whether ``amount`` is there; an unlimited account is given what it lacks, for an unlimited key any account. Move
+        the amount then: what was given is written with it."""
         lacking = amount - (self.total - self.used - self.held)
         if lacking <= 0:
             return True
@@ -47,7 +48,6 @@ class AccountMoney:
             return False
         self.total += lacking
         self.granted += lacking
-        self.changed = True
         return True
 
     def balance(self) -> Balance:
@@ -88,29 +88,35 @@ def _key(row: tuple[Any, ...]) -> KeyMoney:
 class Balances:
     """Accounts and keys by id. Only changed ones are written back."""
 
+    __slots__ = ("_changed_accounts", "_changed_keys", "_connection", "accounts", "keys")
+
     def __init__(self, connection: sqlite3.Connection, known: Known, key_ids: set[str], account_ids: set[str]) -> None:
+        """Reads those that are not known, and the accounts of the keys."""
         self._connection = connection
-        self.keys = known.keys
+        self._changed_keys: list[KeyMoney] = []
+        self._changed_accounts: list[AccountMoney] = []
+        self.keys = keys = known.keys
         self.accounts = known.accounts
-        self._load_keys(key_ids.difference(self.keys))
-        self._touched_keys = [self.keys[key_id] for key_id in key_ids if key_id in self.keys]
-        account_ids.update([key.account_id for key in self._touched_keys])
-        self._load_accounts(account_ids.difference(self.accounts))
-        self._touched = [self.accounts[account_id] for account_id in account_ids if account_id in self.accounts]
+        if missing := key_ids.difference(keys):
+            self._load_keys(missing)
+            account_ids.update([keys[key_id].account_id for key_id in missing if key_id in keys])
+        if account_ids:
+            self._load_accounts(account_ids.difference(self.accounts))
 
     def _load_keys(self, ids: set[str]) -> None:
-        if ids:
-            for row in self._connection.execute(_LOAD_KEYS, (json.dumps([*ids]),)):
-                self.keys[row[0]] = _key(row)
+        for row in self._connection.execute(_LOAD_KEYS, (json.dumps([*ids]),)):
+            self.keys[row[0]] = _key(row)
 
     def _load_accounts(self, ids: set[str]) -> None:
         if ids:
             for row in self._connection.execute(_LOAD_ACCOUNTS, (json.dumps([*ids]),)):
                 self.accounts[row[0]] = AccountMoney(*row)
 
-    def limited(self) -> dict[str, KeyLimits]:
-        """The limits of those keys that are touched and have any."""
-        return {key.id: key.limits for key in self._touched_keys if key.limits is not None}
+    def limited(self, key_ids: set[str]) -> dict[str, KeyLimits]:
+        """The limits of those keys that have any."""
+        keys = self.keys
+        found = [keys[key_id] for key_id in key_ids if key_id in keys]
+        return {key.id: key.limits for key in found if key.limits is not None}
 
     def move(self, key: KeyMoney, account: AccountMoney, held: int, used: int = 0) -> None:
         """Change what is held and used, on the key and on its account alike."""
@@ -118,16 +124,27 @@ class Balances:
         key.used += used
         account.held += held
         account.used += used
-        key.changed = account.changed = True
+        if not key.changed:
+            key.changed = True
+            self._changed_keys.append(key)
+        if not account.changed:
+            account.changed = True
+            self._changed_accounts.append(account)
+
+    def add(self, account: AccountMoney, amount: int) -> None:
+        """Change what the account was given."""
+        account.total += amount
+        if not account.changed:
+            account.changed = True
+            self._changed_accounts.append(account)
 
     def automatic_grants(self) -> list[tuple[str, int]]:
-        return [(account.id, account.granted) for account in self._touched if account.granted]
+        return [(account.id, account.granted) for account in self._changed_accounts if account.granted]
 
     def write(self) -> None:
-        accounts = [account for account in self._touched if account.changed]
+        accounts, keys = self._changed_accounts, self._changed_keys
         if accounts:
             self._connection.executemany(_STORE_ACCOUNT, [(a.total, a.used, a.held, a.id) for a in accounts])
-        keys = [key for key in self._touched_keys if key.changed]
         if keys:
             self._connection.executemany(_STORE_KEY, [(key.used, key.held, key.id) for key in keys])
         for account in accounts:

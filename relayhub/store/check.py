@@ -27,6 +27,8 @@ from relayhub.store.usage_sums import RAW_SINCE, ROLLED, day_of, mark, not_rolle
 MOST_SHOWN = 50
 """Violations listed per rule; a damaged ledger has either a few or all of them."""
 
+_POINTING_NOWHERE = 'SELECT "table", rowid, parent FROM pragma_foreign_key_check'
+
 _TOTALS = (LedgerKind.GRANT, LedgerKind.REDEMPTION, LedgerKind.ADJUSTMENT)
 _ENDS = (LedgerKind.SETTLEMENT, LedgerKind.RELEASE)
 
@@ -49,7 +51,16 @@ async def violations(connection: AsyncConnection) -> list[Violation]:
     for rule, statement in _rules():
         rows = await connection.execute(statement)
         found += [Violation(str(row[0]), rule, f"stored {row[1]}, computed {row[2]}") for row in rows]
-    return found
+    return found + await _pointing_nowhere(connection)
+
+
+async def _pointing_nowhere(connection: AsyncConnection) -> list[Violation]:
+    """The writer's own connection does not look for it at each row."""
+    rows = await connection.exec_driver_sql(_POINTING_NOWHERE)
+    return [
+        Violation(f"row {row} of {table}", "what it refers to is there", f"none of {parent}")
+        for table, row, parent in rows
+    ]
 
 
 @cache

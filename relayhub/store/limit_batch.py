@@ -46,8 +46,8 @@ class Used:
 
 
 class LimitBatch:
-    """Used by :class:`relayhub.store.batch.Batch`. ``limits``: those of the keys that are touched and have any; ``counted``:
-    keys whose holds are counted in windows and end."""
+    """Used by :class:`relayhub.store.call_batch.CallBatch`. ``limits``: those of the keys that are touched and have any;
+    ``counted``: keys whose holds are counted in windows and end."""
 
     def __init__(
         self,
@@ -65,14 +65,11 @@ class LimitBatch:
         self._counts = known.counts
         self._changed: dict[tuple[str, str], Count] = {}
         self._slots = known.slots
-        self.any = bool(limits)
-        """Whether any of the keys has limits, and so perhaps slots."""
-        if limits or counted:
-            self._load_counts(known.counted, counted.union(limits).difference(known.counted))
-            slotted = [
-                key for key, own in limits.items() if own.concurrent_calls is not None or own.jobs_in_flight is not None
-            ]
-            self._load_slots([key for key in slotted if key not in self._slots])
+        self._load_counts(known.counted, counted.union(limits).difference(known.counted))
+        slotted = [
+            key for key, own in limits.items() if own.concurrent_calls is not None or own.jobs_in_flight is not None
+        ]
+        self._load_slots([key for key in slotted if key not in self._slots])
 
     def _load_counts(self, counted: set[str], keys: set[str]) -> None:
         if keys:

@@ -15,23 +15,29 @@ import orjson
 
 from relayhub.store.rows import Row
 
-_SIZES = (64, 48, 32, 24, 20, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2)
-"""Rows of one statement: two of them do for most numbers. Each is compiled once and stays in the connection's cache."""
+_ALL_SIZES_TO = 32
+"""So many rows, or fewer, are one statement: that is what gathers of a few dozen calls at once."""
+
+_LARGE_SIZES = (64, 48, _ALL_SIZES_TO)
+"""Two of them, or three, do for most larger numbers. Each is compiled once and stays in the connection's cache."""
 
 
 def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
     """``statement``: an INSERT that ends in one group of placeholders."""
     at, left = 0, len(rows)
-    if left == 1:  # as for any call that is alone
-        connection.execute(statement, rows[0])
-        return
-    for size in _SIZES:
+    for size in _LARGE_SIZES if left > _ALL_SIZES_TO else ():
         while left >= size:
-            values = tuple(chain.from_iterable(rows[at : at + size]))
-            connection.execute(_widened(statement, size), values)
+            _insert(connection, statement, rows[at : at + size])
             at, left = at + size, left - size
     if left:
-        connection.execute(statement, rows[at])
+        _insert(connection, statement, rows[at:] if at else rows)
+
+
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
+    if len(rows) == 1:
+        connection.execute(statement, rows[0])
+    else:
+        connection.execute(_widened(statement, len(rows)), tuple(chain.from_iterable(rows)))
 
 
 @cache

@@ -22,11 +22,17 @@ class Touched:
         self.counted: set[str] = set()
         self.unknown: list[str] = []
         self.others: list[Intent[object]] = []
+        keys, counted, unknown = self.keys, self.counted, self.unknown
         for intent in intents:
             if isinstance(intent, OpenHold):
-                self.keys.add(intent.new.key_id)
+                keys.add(intent.new.key_id)
             elif isinstance(intent, EndHold):
-                self._end(intent.hold_id, holds)
+                if (hold := holds.get(intent.hold_id)) is None:
+                    unknown.append(intent.hold_id)
+                else:  # its account is known with it
+                    keys.add(hold.key_id)
+                    if hold.windows:
+                        counted.add(hold.key_id)
             else:
                 self.others.append(intent)
                 self._touch(intent, holds)

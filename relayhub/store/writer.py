@@ -281,7 +281,7 @@ class Writer:
         step("after_begin")
         batch = Batch(connection, self._known, intents, self._epoch, self._clock.now(), step, self._calendar)
         step("after_load")
-        answers = [batch.decide(intent) for intent in intents]
+        answers = batch.decide()
         step("after_decide")
         batch.write()
         step("before_commit")

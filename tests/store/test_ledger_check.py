@@ -23,6 +23,11 @@ FORGERIES = {
     "a free call erased everywhere": (
         f"DELETE FROM usage WHERE hold_id IN {GIVEN_BACK}; DELETE FROM ledger WHERE hold_id IN {GIVEN_BACK}"
     ),
+    "a free call given to a key that is not there": (
+        f"UPDATE ledger SET key_id = 'key_x' WHERE hold_id IN {GIVEN_BACK};"
+        f"UPDATE usage SET key_id = 'key_x' WHERE hold_id IN {GIVEN_BACK}"
+    ),
+    "an open hold without its process": "UPDATE holds SET epoch_id = 'epoch_x'",
 }
 
 

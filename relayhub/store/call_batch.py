@@ -1,0 +1,211 @@
+"""The calls' part of one transaction of the writer: holds are opened and ended in order, and written together.
+
+This is what nearly every item is about, so a step less for each counts here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import orjson
+from msgspec import structs
+
+from relayhub.store import refusals
+from relayhub.store.balances import AccountMoney, Balances, KeyMoney
+from relayhub.store.intents import EndHold, LedgerKind, OpenHold, Settled
+from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
+from relayhub.store.limit_batch import LimitBatch
+from relayhub.store.many import insert_many
+from relayhub.store.rows import Row, insert_or_fail, nano
+from relayhub.store.touched import Touched
+from relayhub.store.usage_rows import Ended, insert_usage
+from relayhub.store.windows import Calendar
+from relayhub.types.call import UsageRecord
+from relayhub.types.errors import RelayhubError
+
+_HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value
+
+_INSERT_HOLD = insert_or_fail("holds")
+_DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
+_DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
+_OF_A_CALL = ("at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
+_OF_AN_ACCOUNT = ("at", "kind", "account_id", "amount_nano", "actor", "reason")
+_INSERT_LEDGER: Mapping[int, str] = {
+    len(columns): insert_or_fail("ledger", columns) for columns in (_OF_A_CALL, _OF_AN_ACCOUNT)
+}
+"""By the number of values; what a row has not is left out, for that is cheaper than to bind nothing."""
+
+_new_tuple = tuple.__new__
+"""Of a named tuple in a third of the time that its own takes."""
+
+
+class CallBatch:
+    """Used by :class:`relayhub.store.batch.Batch`. ``records``: the usage rows, as they were charged."""
+
+    __slots__ = (
+        *("_connection", "_ended", "_epoch_id", "_holds", "_ledger", "_limits", "_now", "_noted", "_usage"),
+        *("money", "opened", "records"),
+    )
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        known: Known,
+        touched: Touched,
+        epoch_id: str,
+        calendar: Calendar,
+        now: float,
+    ) -> None:
+        self.records: list[UsageRecord] = []
+        self.opened: list[HoldRow] = []
+        self.money = Balances(connection, known, touched.keys, touched.accounts)
+        limited = self.money.limited(touched.keys)
+        self._limits: LimitBatch | None = None
+        if limited or touched.counted:
+            self._limits = LimitBatch(connection, known, limited, touched.counted, calendar, now)
+        self._connection = connection
+        self._epoch_id = epoch_id
+        self._now = now
+        self._holds = known.holds
+        self._ledger: list[Row] = []
+        self._noted = False
+        self._ended: list[str] = []
+        self._usage: list[Ended] = []
+
+    def open(self, intent: OpenHold, *, job: bool = False) -> str | RelayhubError | None:
+        """The hold's id; ``None`` if nobody wants it any more."""
+        if intent.abandoned:
+            return None
+        new, money, now = intent.new, self.money, self._now
+        key = money.keys.get(new.key_id)
+        if key is None or key.account_id != new.account_id:
+            return refusals.unknown_key()
+        account, amount, limits = money.accounts[key.account_id], new.amount_nano, key.limits
+        if (refusal := self._refusal(intent, key, account, job=job)) is not None:
+            return refusal
+        windows = 0
+        if limits is not None:
+            assert self._limits is not None
+            windows = self._limits.opened(limits, new, job=job)
+        hold_id, call_id, by = intent.hold_id, new.call_id, JOBS_EPOCH if job else self._epoch_id
+        values = (hold_id, call_id, account.id, key.id, amount, by, now, intent.about_json)
+        hold = _new_tuple(HoldRow, (*values, new.tokens, new.video_ms, windows))
+        money.move(key, account, amount)
+        self.opened.append(hold)
+        self._holds[hold_id] = hold
+        self._ledger.append((now, _HOLD, account.id, key.id, hold_id, call_id, amount))
+        return hold_id
+
+    def _refusal(self, intent: OpenHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> RelayhubError | None:
+        """The last of the questions is the account's: an unlimited one has been given what it lacked."""
+        new = intent.new
+        if key.bounded and (refusal := self.blocked(key)) is not None:
+            return refusal
+        if key.limits is not None:
+            assert self._limits is not None
+            if (full := self._limits.refusal(key.limits, new, job=job)) is not None:
+                return full
+        if new.amount_nano > key.remaining:
+            return refusals.key_limit_reached()
+        return None if account.cover(new.amount_nano, unlimited=key.unlimited) else refusals.account_exhausted()
+
+    def blocked(self, key: KeyMoney) -> RelayhubError | None:
+        if key.revoked_at is not None:
+            return refusals.revoked_key()
+        if key.disabled_at is not None:
+            return refusals.disabled_key()
+        if key.expires_at is not None and key.expires_at <= self._now:
+            return refusals.expired_key()
+        return None
+
+    def end(self, intent: EndHold) -> Settled:
+        hold, record, charge = self._holds.pop(intent.hold_id, None), intent.record, intent.charge
+        if hold is None:
+            return Settled(0, 0, ended_before=True)
+        cost = nano(record.cost_nano) if charge and record is not None else 0
+        charged = self._close(hold, cost, charge=charge)
+        if self._limits is not None:
+            self._limits.ended(hold, record, charged)
+        if record is not None:
+            self._record(hold, record, charged, cost - charged)
+        return _new_tuple(Settled, (charged, cost - charged, False))
+
+    def give_up(self, hold: HoldRow, record: UsageRecord) -> None:
+        """End it at no charge: nobody looks after it any more."""
+        del self._holds[hold.hold_id]
+        self._close(hold, 0, charge=False)
+        if self._limits is not None:
+            self._limits.ended(hold, None, 0)
+        self._record(hold, record, 0, 0)
+
+    def _close(self, hold: HoldRow, cost: int, *, charge: bool) -> int:
+        """Returns what could be charged: the hold, and whatever else key and account have left."""
+        hold_id, call_id, account_id, key_id, held = hold[:5]
+        key, account, charged = self.money.keys[key_id], self.money.accounts[account_id], cost
+        if cost > held:
+            charged = min(cost, held + key.remaining)
+            if not account.cover(charged - held, unlimited=key.unlimited):
+                charged = held + account.remaining
+        self.money.move(key, account, -held, charged)
+        self._ended.append(hold_id)
+        kind, amount = (_SETTLEMENT, charged) if charge else (_RELEASE, held)
+        self._ledger.append((self._now, kind, account_id, key_id, hold_id, call_id, amount))
+        return charged
+
+    def _record(self, hold: HoldRow, record: UsageRecord, charged: int, shortfall: int) -> None:
+        """The hold says whose call it was, whatever the record says."""
+        hold_id, call_id, account_id, key_id = hold[:4]
+        if (
+            record.cost_nano != charged
+            or record.shortfall_nano != shortfall
+            or record.call_id != call_id
+            or record.account_id != account_id
+            or record.key_id != key_id
+        ):
+            record = structs.replace(
+                record,
+                call_id=call_id,
+                account_id=account_id,
+                key_id=key_id,
+                cost_nano=charged,
+                shortfall_nano=shortfall,
+            )
+        self._usage.append((hold_id, record))
+        self.records.append(record)
+
+    def note(self, kind: LedgerKind, account_id: str, amount: int, actor: str, reason: str) -> None:
+        """What is not about a call."""
+        self._noted = True
+        self._ledger.append((self._now, kind.value, account_id, amount, actor, reason))
+
+    def write_holds(self) -> None:
+        if self.opened:
+            insert_many(self._connection, _INSERT_HOLD, self.opened)
+        if len(self._ended) == 1:
+            self._connection.execute(_DELETE_HOLD, self._ended)
+        elif self._ended:
+            self._connection.execute(_DELETE_HOLDS, (orjson.dumps(self._ended).decode(),))
+
+    def write_ledger(self) -> None:
+        """In the order in which it was decided."""
+        if not self._noted:
+            self._insert(self._ledger)
+        else:
+            for _, rows in groupby(self._ledger, len):
+                self._insert([*rows])
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        if rows:
+            insert_many(self._connection, _INSERT_LEDGER[len(rows[0])], rows)
+
+    def write_usage(self) -> None:
+        if self._usage:
+            insert_usage(self._connection, self._usage)
+
+    def write_balances(self) -> None:
+        """Their CHECK is the last word on an overdraft."""
+        if self._limits is not None:
+            self._limits.write()
+        self.money.write()

@@ -1,0 +1,142 @@
+"""Many calls that are written by one transaction: each row is the one that it would have been alone."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from relayhub.store.intents import Settled
+from relayhub.store.ledger import Ledger
+from relayhub.types.call import UsageRecord
+from relayhub.types.errors import HubError
+from relayhub.types.media import MediaUsage
+from relayhub.types.on_disconnect import OnDisconnect
+from tests.support.books import open_books, record
+
+SELDOM: list[dict[str, Any]] = [
+    {},
+    {"error_code": "upstream\udc00gone", "status": None},
+    {"user_identifier": "u-1"},
+    {"media": MediaUsage(images=2)},
+    {"upstream_cost_nano": 12, "price_version": "v3"},
+    {"on_disconnect": OnDisconnect.DRAIN, "stream": True, "measured": False},
+    {"user_identifier": "ü", "upstream_cost_nano": 7, "first_byte_ms": 3, "media": MediaUsage(characters=4)},
+]
+COLUMNS = (
+    *("status", "error_code", "user_identifier", "first_byte_ms", "media", "price_version", "upstream_cost_nano"),
+    *("on_disconnect", "stream", "measured", "outcome", "duration_ms"),
+)
+
+
+@dataclass
+class Transactions:
+    """How many there were."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def on_step(self, name: str) -> None:
+        if name == "after_commit":
+            self.seen.append(name)
+
+
+def read(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+async def settle(ledger: Ledger, holds: list[str], records: list[UsageRecord]) -> list[Settled | BaseException]:
+    endings = [ledger.settle(hold, record) for hold, record in zip(holds, records, strict=True)]
+    return await asyncio.gather(*endings, return_exceptions=True)
+
+
+def usage_of(path: Path, call_id: str) -> tuple[Any, ...]:
+    (row,) = read(path, f"SELECT {', '.join(COLUMNS)} FROM usage WHERE call_id = ?", call_id)
+    return row
+
+
+async def test_rows_with_and_without_what_is_seldom_filled_are_each_their_own(tmp_path: Path) -> None:
+    path, transactions = tmp_path / "books.db", Transactions()
+    async with open_books(path, on_step=transactions.on_step) as books:
+        rows = []
+        for together in (False, True):
+            names = [f"req_{together}_{n}" for n in range(len(SELDOM))]
+            records = [
+                msgspec.structs.replace(record(name), **values) for name, values in zip(names, SELDOM, strict=True)
+            ]
+            holds = [await books.hold(10, name) for name in names]
+            transactions.seen.clear()
+            if together:
+                await settle(books.store.ledger, holds, records)
+            else:
+                for hold, one in zip(holds, records, strict=True):
+                    await books.store.ledger.settle(hold, one)
+            assert len(transactions.seen) == (1 if together else len(SELDOM))
+            rows.append([usage_of(path, name) for name in names])
+        assert rows[0] == rows[1]
+        assert await books.store.ledger.check() == []
+    at = {name: place for place, name in enumerate(COLUMNS)}
+    assert [row[at["error_code"]] for row in rows[0]] == [None, "upstream?gone", *[None] * 5]
+    assert [row[at["user_identifier"]] for row in rows[0]] == [None, None, "u-1", None, None, None, "ü"]
+    assert [row[at["upstream_cost_nano"]] for row in rows[0]] == [None, None, None, None, 12, None, 7]
+    assert [row[at["on_disconnect"]] for row in rows[0]] == [*[None] * 5, "drain", None]
+    assert [row[at["stream"]] for row in rows[0]] == [0, 0, 0, 0, 0, 1, 0]
+    assert [row[at["media"]] is not None for row in rows[0]] == [False, False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("number", [1, 2, 31, 32, 33, 47, 64, 65, 100, 113])
+async def test_however_many_there_are_none_is_left_out(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    async with open_books(path, total=10_000) as books:
+        names = [f"req_{n}" for n in range(number)]
+        holds = await asyncio.gather(*(books.hold(10, name) for name in names))
+        assert all(isinstance(end, Settled) for end in await settle(books.store.ledger, holds, [*map(record, names)]))
+        assert await books.store.ledger.check() == []
+    assert read(path, "SELECT count(*), count(DISTINCT call_id) FROM usage") == [(number, number)]
+
+
+async def test_rows_of_calls_and_of_accounts_are_in_the_order_in_which_they_were_decided(tmp_path: Path) -> None:
+    path, transactions = tmp_path / "books.db", Transactions()
+    async with open_books(path, on_step=transactions.on_step) as books:
+        ledger, account = books.store.ledger, books.account_id
+        transactions.seen.clear()
+        await asyncio.gather(
+            books.hold(600, "req_1"),
+            ledger.grant(account, 500, actor="ann", reason="more"),
+            books.hold(700, "req_2"),
+            ledger.adjust(account, -100, actor="bob", reason="less"),
+        )
+        assert len(transactions.seen) == 1
+        assert await ledger.check() == []
+    rows = read(path, "SELECT kind, call_id, amount_nano, actor, reason, key_id IS NULL FROM ledger ORDER BY id")
+    assert rows[1:] == [
+        ("hold", "req_1", 600, None, None, 0),
+        ("grant", None, 500, "ann", "more", 1),
+        ("hold", "req_2", 700, None, None, 0),
+        ("adjustment", None, -100, "bob", "less", 1),
+    ]
+
+
+async def test_a_row_that_the_database_refuses_takes_none_of_the_others_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    async with open_books(path) as books:
+        names = [f"req_{n}" for n in range(5)]
+        holds = [await books.hold(10, name) for name in names]
+        with closing(sqlite3.connect(path)) as connection:  # which the third row of one statement goes against
+            connection.execute("CREATE UNIQUE INDEX once ON usage (operation) WHERE operation = 'twice'")
+        records = [
+            msgspec.structs.replace(record(name), operation="twice" if n in (1, 2) else "chat")
+            for n, name in enumerate(names)
+        ]
+        ends = await settle(books.store.ledger, holds, records)
+        assert [isinstance(end, Settled) for end in ends] == [True, True, False, True, True]
+        assert isinstance(ends[2], HubError)
+        assert await books.money() == (1000, 0, 10)
+        assert await books.store.ledger.check() == []
+    assert read(path, "SELECT call_id FROM usage ORDER BY 1") == [("req_0",), ("req_1",), ("req_3",), ("req_4",)]
