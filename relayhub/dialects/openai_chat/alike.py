@@ -27,13 +27,16 @@ class AlikeFrames:
     kept. Another frame with the same two ends, and plain text between them, is the same JSON with another text: it needs no
     parser. All that could make it something else (line ends, size) was looked at in what is kept."""
 
-    __slots__ = ("_after", "_before", "_between", "_lessons", "_shown_before", "_spared", "paused")
+    __slots__ = ("_after", "_before", "_between", "_lessons", "_most", "_shown_before", "_spared", "as_it_is", "paused")
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
         self._between = _ONE_TEXT
         self._shown_before = b""
+        self._most = 0
+        """Bytes that a frame may have behind what stands before the text."""
+        self.as_it_is = True
         self._lessons = LESSONS
         self._spared = 0
         self.paused = False
@@ -46,7 +49,7 @@ class AlikeFrames:
             return -1
         after = self._after
         start += len(before)
-        if not data.endswith(after, start, end) or end - start > MAX_SSE_LINE - len(before):
+        if not data.endswith(after, start, end) or end - start > self._most:
             return -1
         match = self._between.fullmatch(data, start, end - len(after))
         if match is None:
@@ -60,14 +63,9 @@ class AlikeFrames:
         except UnicodeDecodeError:
             return -1
 
-    @property
-    def shown_as_it_is(self) -> bool:
-        """The client sees a frame that needs no reading as it came."""
-        return self._shown_before is self._before
-
     def shown(self, data: bytes, start: int, end: int) -> bytes:
         """What the client sees of such a frame."""
-        if self._shown_before is self._before:
+        if self.as_it_is:
             return data[start:end]
         return self._shown_before + data[start + len(self._before) : end]
 
@@ -83,7 +81,9 @@ class AlikeFrames:
         shown_before, shown_after = (before, after) if shown is frame else _ends(shown, text)
         if before and shown_before and after == shown_after:
             self._before, self._shown_before = before, shown_before
+            self.as_it_is = before is shown_before
             self._between, self._after = _split(after)
+            self._most = MAX_SSE_LINE - len(before)
 
     def forget(self) -> None:
         """From here on every frame counts."""

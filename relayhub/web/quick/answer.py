@@ -41,11 +41,8 @@ class Line(Protocol):
     """A client's connection; see :class:`relayhub.web.quick.door.QuickDoor`."""
 
     transport: asyncio.Transport | None
-
-    @property
-    def congested(self) -> bool:
-        """The client does not read as fast as it is sent."""
-        ...
+    congested: bool
+    """The client does not read as fast as it is sent."""
 
     async def drained(self) -> None:
         """Returns at once while the client keeps up. Raises ``ConnectionError`` once it is gone."""
@@ -109,12 +106,12 @@ class QuickAnswer(AnswerStream, ChunkClient):
         transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
 
-    def push_chunk(self, chunk: bytes) -> bool:
+    def push_chunk(self, chunk: bytes, at: float) -> bool:
         line = self._line
         transport = line.transport
         if not self._streaming or line.congested or transport is None or transport.is_closing():
             return False
-        self._last_write = self._loop.time()
+        self._last_write = at
         transport.write(chunk)
         return True
 

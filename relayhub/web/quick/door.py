@@ -77,8 +77,8 @@ class QuickDoor(asyncio.Protocol):
         "_missing",
         "_parts",
         "_paused_reading",
-        "_paused_writing",
         "_principal",
+        "congested",
         "lease",
         "peer",
         "transport",
@@ -108,7 +108,7 @@ class QuickDoor(asyncio.Protocol):
         self._ahead_bytes = 0
         self._ending = False
         self._paused_reading = False
-        self._paused_writing = False
+        self.congested = False
         self._drain: asyncio.Future[None] | None = None
         self._idle_since = 0.0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -144,22 +144,18 @@ class QuickDoor(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self._framework is not None:
             self._framework.pause_writing()
-        self._paused_writing = True
+        self.congested = True
 
     def resume_writing(self) -> None:
         if self._framework is not None:
             self._framework.resume_writing()
-        self._paused_writing = False
+        self.congested = False
         if self._drain is not None and not self._drain.done():
             self._drain.set_result(None)
 
-    @property
-    def congested(self) -> bool:
-        return self._paused_writing
-
     async def drained(self) -> None:
         """See :class:`relayhub.web.quick.answer.Line`."""
-        while self._paused_writing and self.transport is not None:
+        while self.congested and self.transport is not None:
             if self._drain is None or self._drain.done():
                 self._drain = self._loop.create_future()
             await asyncio.shield(self._drain)
@@ -285,7 +281,7 @@ class QuickDoor(asyncio.Protocol):
         data, self._buffer = self._buffer, b""
         framework = self._framework = self._make()
         framework.connection_made(self.transport)
-        if self._paused_writing:
+        if self.congested:
             framework.pause_writing()
         framework.data_received(data)
 
