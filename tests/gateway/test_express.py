@@ -50,6 +50,9 @@ class Wire(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         return
 
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return 0, 64 << 10
+
     def get_extra_info(self, name: str, default: object = None) -> object:
         return default
 

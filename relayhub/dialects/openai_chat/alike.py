@@ -11,8 +11,10 @@ _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
 _ONE_TEXT = re.compile(b"(" + _PLAIN + b")")
-_KEY = re.compile(rb'"content" ?: ?"')
-_PADDING = re.compile(rb'"obfuscation" ?: ?"')
+_CONTENT = b'"content"'
+_KEY = re.compile(_CONTENT + b' ?: ?"')
+_OBFUSCATION = b'"obfuscation"'
+_PADDING = re.compile(_OBFUSCATION + b' ?: ?"')
 """A member without a meaning, of another length in each frame, so that lengths on the wire tell nothing of the text."""
 
 LESSONS = 4
@@ -112,10 +114,11 @@ def _text_of(chunk: Chunk) -> bytes | None:
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     """What stands before the text, with its opening quote, and behind it; empty where that is not plain to see."""
-    keys = list(_KEY.finditer(frame))
-    if len(keys) != 1 or frame.count(b'"content"') != 1:
+    at = frame.find(_CONTENT)
+    key = _KEY.match(frame, at) if at >= 0 and frame.find(_CONTENT, at + 1) < 0 else None
+    if key is None:
         return b"", b""
-    start = keys[0].end()
+    start = key.end()
     end = start + len(text)
     if frame[start:end] != text or frame[end : end + 1] != b'"':
         return b"", b""
@@ -124,10 +127,11 @@ def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
 
 def _split(after: bytes) -> tuple[re.Pattern[bytes], bytes]:
     """What may stand from the text on, and behind that: the padding may differ as well as the text."""
-    paddings = list(_PADDING.finditer(after))
-    if len(paddings) != 1 or after.count(b'"obfuscation"') != 1:
+    at = after.find(_OBFUSCATION)
+    key = _PADDING.match(after, at) if at >= 0 and after.find(_OBFUSCATION, at + 1) < 0 else None
+    if key is None:
         return _ONE_TEXT, after
-    start = paddings[0].end()
+    start = key.end()
     padding = _ONE_TEXT.match(after, start)
     assert padding is not None
     if after[padding.end() : padding.end() + 1] != b'"':

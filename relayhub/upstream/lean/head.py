@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
 from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
@@ -16,8 +16,7 @@ _LONGEST_LENGTH = 18
 """Digits: below 2^63, whatever the reader on the other side counts with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """``keep_alive``: the upstream will take another request on this connection. ``idle_s``: for how long it says it
     waits for one. ``coding``: the content coding, ``None`` for none. Header names are lower case."""
 

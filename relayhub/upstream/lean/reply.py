@@ -316,10 +316,11 @@ class LeanReply:
             self._tell_end()
 
     def overdue(self) -> None:
-        if self._flows and (due := min(self._connection.heard_at + self._deadlines.idle_s, self._ends_at)) > self._loop.time():
+        due = min(self._connection.heard_at + self._deadlines.idle_s, self._ends_at) if self._flows else 0.0
+        now = self._loop.time()
+        if due > now:
             self._connection.expect(due)  # pieces that came meanwhile have put it off
-            return
-        if self._loop.time() >= self._ends_at:
+        elif now >= self._ends_at:
             self._fail(faults.too_slow("complete answer", self._deadlines.total_s))
         elif self._head is None:
             self._fail(faults.too_slow("answer", self._deadlines.first_byte_s))
