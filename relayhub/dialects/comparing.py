@@ -7,16 +7,14 @@ from typing import Protocol
 
 
 class Comparison(Protocol):
-    """A frame that passes is known to count for nothing but its text; the stream need not be fed with it."""
+    """A frame that passes is known to count for nothing but its text; the stream need not be fed with it. ``as_it_is``: what
+    passes is shown byte for byte."""
+
+    as_it_is: bool
 
     def chars(self, data: bytes, start: int, end: int) -> int:
         """Characters of model output in ``data[start:end]``, if that is one whole frame which passes; else -1, and the
         stream must read it. What has passed must be shown to the client, and counted."""
-        ...
-
-    @property
-    def shown_as_it_is(self) -> bool:
-        """Whether what passes is shown byte for byte."""
         ...
 
     def shown(self, data: bytes, start: int, end: int) -> bytes:

@@ -43,19 +43,25 @@ class FrameSplitter:
         have been given out."""
         if self._only_lf and b"\r" in data:
             self._only_lf = self._plain = False
-        if self._plain and not self._buffer and self._is_one_frame(data):
-            return [data]
+        if self._only_lf and not self._buffer and data.endswith(b"\n\n") and len(data) <= self._max_frame:
+            if data.find(b"\n") == len(data) - 2:  # (looking for a single byte is several times faster than for two)
+                return [self._without_bom(data) if self._fresh else data]
+            if not data.endswith(b"\n\n\n"):
+                return self._cut(data)
         self._buffer += data
         return self._take_whole()
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        """Whole frames, and nothing but them."""
+        frames = [frame + b"\n\n" for frame in data[:-2].split(b"\n\n")]
+        if self._fresh:
+            frames[0] = self._without_bom(frames[0])
+        return frames
 
     @property
     def between_frames(self) -> bool:
         """All that has come was whole frames, with LF alone, and what comes next begins another one."""
         return self._plain and not self._buffer
-
-    def _is_one_frame(self, data: bytes) -> bool:
-        """One line and a blank one. (Looking for a single byte is several times faster than for two.)"""
-        return data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2 <= self._max_frame - 2
 
     def _take_whole(self) -> list[bytes]:
         buffer = self._buffer

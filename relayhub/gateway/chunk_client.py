@@ -15,5 +15,5 @@ class ChunkClient(ABC):
         """See :class:`relayhub.gateway.call.Client`."""
 
     @abstractmethod
-    def push_chunk(self, chunk: bytes) -> bool:
-        """As :meth:`push`, with whole frames as one chunk: size, line end, frames, line end."""
+    def push_chunk(self, chunk: bytes, at: float) -> bool:
+        """As :meth:`push`, with whole frames as one chunk: size, line end, frames, line end. ``at``: the loop's time."""

@@ -11,6 +11,7 @@ from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.gateway.tally import Tally
 from relayhub.plugins.isolation import PluginRaised
 from relayhub.types.errors import RelayhubError
+from relayhub.upstream.lean.framing import chunk_start
 from relayhub.upstream.lean.sink import Express
 
 
@@ -48,7 +49,7 @@ class StreamRelay:
         """For :meth:`relayhub.upstream.lean.reply.LeanReply.pour`: a way past :meth:`take` for chunks that hold one event
         like the ones before; ``None`` where there is none."""
         if isinstance(self.stream, Comparing) and isinstance(self.client, ChunkClient):
-            return _ExpressLane(self, self.stream, self.client).take
+            return _ExpressLane(self.stream, self.client).take
         return None
 
     async def go_on(self) -> bool:
@@ -61,23 +62,26 @@ class StreamRelay:
 
 
 class _ExpressLane:
-    """Nothing passes here before a frame like it has gone the long way, so the call is under way and has been noted."""
+    """Nothing passes here before a frame like it has gone the long way, so the call is under way and has been noted, and no
+    frames wait for the client."""
 
-    __slots__ = ("_alike", "_client", "_relay", "_stream")
+    __slots__ = ("_alike", "_client", "_stream")
 
-    def __init__(self, relay: StreamRelay, stream: Comparing, client: ChunkClient) -> None:
-        self._relay = relay
+    def __init__(self, stream: Comparing, client: ChunkClient) -> None:
         self._stream = stream
         self._client = client
         self._alike = stream.comparison
 
-    def take(self, chunk: bytes, start: int, end: int) -> bool:
-        alike = self._alike
-        chars = alike.chars(chunk, start, end)
-        if chars < 0 or self._relay.waiting:
+    def take(self, chunk: bytes, at: float) -> bool:
+        start = chunk_start(len(chunk))
+        if not (chunk.startswith(start) and chunk.endswith(b"\r\n")):
+            return False
+        alike, first, end = self._alike, len(start), len(chunk) - 2
+        chars = alike.chars(chunk, first, end)
+        if chars < 0:
             return False
         client = self._client
-        if not (client.push_chunk(chunk) if alike.shown_as_it_is else client.push(alike.shown(chunk, start, end))):
+        if not (client.push_chunk(chunk, at) if alike.as_it_is else client.push(alike.shown(chunk, first, end))):
             return False
         self._stream.delivered_chars += chars
         return True

@@ -125,9 +125,11 @@ class AnswerStream(ABC):
             raise ClientLeft from error
 
     def _stream_headers(self) -> dict[str, str]:
-        array = self._framing is Framing.ARRAY
-        content_type = "application/json" if array else "text/event-stream; charset=utf-8"
-        return {**STREAM_HEADERS, **self._headers, "content-type": content_type}
+        return {**STREAM_HEADERS, **self._headers, "content-type": self._stream_type}
+
+    @property
+    def _stream_type(self) -> str:
+        return "application/json" if self._framing is Framing.ARRAY else "text/event-stream; charset=utf-8"
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -151,8 +153,9 @@ class AnswerStream(ABC):
 
 
 def bound(transport: asyncio.WriteTransport | None) -> None:
-    """Of a connection that a stream goes to: what its client does not read is held back at the upstream, not here."""
-    if transport is None:
+    """Of a connection that a stream goes to: what its client does not read is held back at the upstream, not here. Lasts,
+    and costs more than the rest of a stream's head, so it is done once."""
+    if transport is None or transport.get_write_buffer_limits()[1] == PUSHED:
         return
     transport.set_write_buffer_limits(high=PUSHED)
     raw = transport.get_extra_info("socket")

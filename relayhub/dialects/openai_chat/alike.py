@@ -11,8 +11,10 @@ _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
 _ONE_TEXT = re.compile(b"(" + _PLAIN + b")")
-_KEY = re.compile(rb'"content" ?: ?"')
-_PADDING = re.compile(rb'"obfuscation" ?: ?"')
+_CONTENT = b'"content"'
+_KEY = re.compile(_CONTENT + b' ?: ?"')
+_OBFUSCATION = b'"obfuscation"'
+_PADDING = re.compile(_OBFUSCATION + b' ?: ?"')
 """A member without a meaning, of another length in each frame, so that lengths on the wire tell nothing of the text."""
 
 LESSONS = 4
@@ -27,13 +29,16 @@ class AlikeFrames:
     kept. Another frame with the same two ends, and plain text between them, is the same JSON with another text: it needs no
     parser. All that could make it something else (line ends, size) was looked at in what is kept."""
 
-    __slots__ = ("_after", "_before", "_between", "_lessons", "_shown_before", "_spared", "paused")
+    __slots__ = ("_after", "_before", "_between", "_lessons", "_most", "_shown_before", "_spared", "as_it_is", "paused")
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
         self._between = _ONE_TEXT
         self._shown_before = b""
+        self._most = 0
+        """Bytes that a frame may have behind what stands before the text."""
+        self.as_it_is = True
         self._lessons = LESSONS
         self._spared = 0
         self.paused = False
@@ -46,7 +51,7 @@ class AlikeFrames:
             return -1
         after = self._after
         start += len(before)
-        if not data.endswith(after, start, end) or end - start > MAX_SSE_LINE - len(before):
+        if not data.endswith(after, start, end) or end - start > self._most:
             return -1
         match = self._between.fullmatch(data, start, end - len(after))
         if match is None:
@@ -60,14 +65,9 @@ class AlikeFrames:
         except UnicodeDecodeError:
             return -1
 
-    @property
-    def shown_as_it_is(self) -> bool:
-        """The client sees a frame that needs no reading as it came."""
-        return self._shown_before is self._before
-
     def shown(self, data: bytes, start: int, end: int) -> bytes:
         """What the client sees of such a frame."""
-        if self._shown_before is self._before:
+        if self.as_it_is:
             return data[start:end]
         return self._shown_before + data[start + len(self._before) : end]
 
@@ -83,7 +83,9 @@ class AlikeFrames:
         shown_before, shown_after = (before, after) if shown is frame else _ends(shown, text)
         if before and shown_before and after == shown_after:
             self._before, self._shown_before = before, shown_before
+            self.as_it_is = before is shown_before
             self._between, self._after = _split(after)
+            self._most = MAX_SSE_LINE - len(before)
 
     def forget(self) -> None:
         """From here on every frame counts."""
@@ -112,10 +114,11 @@ def _text_of(chunk: Chunk) -> bytes | None:
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     """What stands before the text, with its opening quote, and behind it; empty where that is not plain to see."""
-    keys = list(_KEY.finditer(frame))
-    if len(keys) != 1 or frame.count(b'"content"') != 1:
+    at = frame.find(_CONTENT)
+    key = _KEY.match(frame, at) if at >= 0 and frame.find(_CONTENT, at + 1) < 0 else None
+    if key is None:
         return b"", b""
-    start = keys[0].end()
+    start = key.end()
     end = start + len(text)
     if frame[start:end] != text or frame[end : end + 1] != b'"':
         return b"", b""
@@ -124,10 +127,11 @@ def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
 
 def _split(after: bytes) -> tuple[re.Pattern[bytes], bytes]:
     """What may stand from the text on, and behind that: the padding may differ as well as the text."""
-    paddings = list(_PADDING.finditer(after))
-    if len(paddings) != 1 or after.count(b'"obfuscation"') != 1:
+    at = after.find(_OBFUSCATION)
+    key = _PADDING.match(after, at) if at >= 0 and after.find(_OBFUSCATION, at + 1) < 0 else None
+    if key is None:
         return _ONE_TEXT, after
-    start = paddings[0].end()
+    start = key.end()
     padding = _ONE_TEXT.match(after, start)
     assert padding is not None
     if after[padding.end() : padding.end() + 1] != b'"':

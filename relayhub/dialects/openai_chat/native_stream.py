@@ -18,6 +18,8 @@ from relayhub.types.errors import UpstreamError
 from relayhub.types.usage import Usage
 
 DONE = b"[DONE]"
+_SPEAKER = b'"role"'
+"""Where only the first frame names it, there is nothing to be learned from that one."""
 
 
 class ModelRenamer:
@@ -115,11 +117,15 @@ class ChatNativeStream(Comparing):
     def finish(self) -> bytes:
         self._raise_failure()
         rest = self._frames.rest()
-        raise_error_body(rest)
-        # Some upstreams do not end their last line; an unfinished frame that cannot be read is nobody's loss.
-        last = self._frame(frame_of(data)) if (data := data_of(rest)) is not None else b""
+        last = self._last(rest) if rest else b""
         self._ending.check()
         return last + TERMINAL
+
+    def _last(self, rest: bytes) -> bytes:
+        """Some upstreams do not end their last line; an unfinished frame that cannot be read is nobody's loss."""
+        raise_error_body(rest)
+        data = data_of(rest)
+        return b"" if data is None else self._frame(frame_of(data))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -133,17 +139,18 @@ class ChatNativeStream(Comparing):
         data = data_of(frame)
         if data is None:
             return frame
-        chunk = read_chunk(data)
+        chunk = None if data == DONE else read_chunk(data)
         if chunk is None:
             # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
             if data.strip() == DONE:
                 self._ending.end()
                 self._alike.forget()
             return b""
+        first = not self._ending.begun
         if not self._observe(chunk, data):
             return b""
         shown = frame if self._renamer is None else self._renamer.rename(frame, data)
-        if not self._ending.any_finished:
+        if not (self._ending.any_finished or (first and _SPEAKER in frame)):
             self._alike.learn(frame, shown, chunk)
         return shown
 

@@ -101,15 +101,17 @@ def chunk_start(size: int) -> bytes:
     return b"?"
 
 
-def _whole_chunk(data: bytes) -> bytes | None:
-    """What a read carries that is one chunk from its first byte to its last, as events usually come."""
-    match = _SIZE.match(data)
-    if match is None:
-        return None
-    start, end = match.end(), len(data) - 2
-    if end - start != int(match[1], 16) or end == start or not data.endswith(_LINE_END):
-        return None
-    return data[start:end]
+def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
+    """Take all that stand at the beginning of a read, but for the last one of all; returns where they end."""
+    at = 0
+    while (match := _SIZE.match(data, at)) is not None:
+        start = match.end()
+        end = start + int(match[1], 16)
+        if end == start or not data.startswith(_LINE_END, end):
+            break
+        pieces.append(data[start:end])
+        at = end + 2
+    return at
 
 
 class Chunked:
@@ -130,21 +132,23 @@ class Chunked:
         if self._held:
             data = self._held + data
             self._held = b""
-        elif not (self._left or self._after_data or self._in_trailers) and (whole := _whole_chunk(data)) is not None:
-            return whole
         pieces: list[bytes] = []
-        try:
-            self._pieces(data, pieces)
-        except Broken as error:
-            self.broken = error
+        within = self._left or self._after_data or self._in_trailers
+        at = 0 if within else _whole_chunks(data, pieces)
+        if at < len(data):
+            try:
+                self._pieces(data, at, pieces)
+            except Broken as error:
+                self.broken = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     @property
     def between_chunks(self) -> bool:
         return not (self._left or self._held or self._after_data or self._in_trailers or self.broken)
 
-    def _pieces(self, data: bytes, pieces: list[bytes]) -> None:
-        at = 0 if not self._in_trailers else self._trailers(data, 0)
+    def _pieces(self, data: bytes, at: int, pieces: list[bytes]) -> None:
+        if self._in_trailers:
+            at = self._trailers(data, at)
         while at < len(data):
             if self._left:
                 piece = data[at : at + self._left]

@@ -17,7 +17,7 @@ from relayhub.types.http import Body, Deadlines, SpoolSlice
 from relayhub.types.limits import MAX_INTERIM_ANSWERS, MAX_UPSTREAM_HEAD
 from relayhub.upstream import faults
 from relayhub.upstream.lean.connection import Connection
-from relayhub.upstream.lean.framing import Broken, Framing, UntilClose, chunk_start
+from relayhub.upstream.lean.framing import Broken, Framing, UntilClose
 from relayhub.upstream.lean.head import Head, parse_head
 from relayhub.upstream.lean.inflate import Inflater
 from relayhub.upstream.lean.sink import Express, Pushing, Sink, Take
@@ -70,7 +70,6 @@ class LeanReply:
         "_draining",
         "_ends_at",
         "_error",
-        "_express",
         "_flows",
         "_halted",
         "_head",
@@ -91,7 +90,6 @@ class LeanReply:
         "_untouched",
         "_waiter",
         "headers",
-        "heard_at",
         "stale",
         "status",
     )
@@ -123,12 +121,9 @@ class LeanReply:
         self._listener: Listener | None = None
         self._sink: Sink | None = None
         self._offered: Express | None = None
-        self._express: Express | None = None
-        """What was offered with the sink, while a chunk may begin and the sink takes."""
+        """The connection's lane, while a chunk may begin and the sink takes."""
         self._flows = False
         """The sink takes what comes; else it is held, and no time runs."""
-        self.heard_at = 0.0
-        """While the body flows: when something of it came last."""
         self._inflation: asyncio.Task[None] | None = None
         self._halted = False
         """What is inflated waits for :meth:`more`."""
@@ -198,14 +193,6 @@ class LeanReply:
     # The answer, as the connection reports it
 
     def received(self, data: bytes) -> None:
-        if (
-            self._express is not None
-            and data.startswith(start := chunk_start(len(data)))
-            and data.endswith(b"\r\n")
-            and self._express(data, len(start), len(data) - 2)
-        ):
-            self.heard_at = self._loop.time()
-            return
         self._untouched = False
         try:
             if self._body is None:
@@ -270,11 +257,12 @@ class LeanReply:
             raise framing.broken
         if framing.done and not self._over:
             self._complete(framing.excess)
-        self._express = self._offered if self._flows and framing.between_chunks else None
+        if not self._over:
+            self._connection.lane = self._offered if self._flows and framing.between_chunks else None
 
     def _accept(self, piece: bytes) -> None:
         if self._flows:
-            self.heard_at = self._loop.time()
+            self._connection.heard_at = self._loop.time()
             self._hand(piece)
             return
         self._held_bytes += len(piece)
@@ -299,8 +287,9 @@ class LeanReply:
         if self._sink is not sink:
             return False  # it has left
         if not more:
-            self._flows, self._express = False, None
+            self._flows = False
             if not self._over:
+                self._connection.lane = None
                 self._connection.pause()
                 self._connection.expect(None)
         return more
@@ -327,10 +316,11 @@ class LeanReply:
             self._tell_end()
 
     def overdue(self) -> None:
-        if self._flows and (due := min(self.heard_at + self._deadlines.idle_s, self._ends_at)) > self._loop.time():
+        due = min(self._connection.heard_at + self._deadlines.idle_s, self._ends_at) if self._flows else 0.0
+        now = self._loop.time()
+        if due > now:
             self._connection.expect(due)  # pieces that came meanwhile have put it off
-            return
-        if self._loop.time() >= self._ends_at:
+        elif now >= self._ends_at:
             self._fail(faults.too_slow("complete answer", self._deadlines.total_s))
         elif self._head is None:
             self._fail(faults.too_slow("answer", self._deadlines.first_byte_s))
@@ -355,7 +345,7 @@ class LeanReply:
         """Whoever waits for it. A sink that wants nothing for now is told later."""
         self._wake()
         if self._flows and self._sink is not None:
-            sink, self._sink, self._flows, self._express = self._sink, None, False, None
+            sink, self._sink, self._flows = self._sink, None, False
             if self._error is None:
                 sink.ended()
             else:
@@ -381,7 +371,7 @@ class LeanReply:
     def abort(self) -> None:
         """Drop the connection unless the answer was complete before. Whoever listens or takes hears nothing more."""
         self._listener = self._sink = None
-        self._flows, self._express = False, None
+        self._flows = False
         self._stop_inflation()
         self._drop()
         self._wake()
@@ -471,8 +461,9 @@ class LeanReply:
             return await pushing.done
         finally:
             if self._sink is pushing:
-                self._sink, self._express, self._flows, self._halted = None, None, False, True
+                self._sink, self._flows, self._halted = None, False, True
                 if not self._over:
+                    self._connection.lane = None
                     self._connection.expect(None)
 
     def pour(self, sink: Sink, express: Express | None = None) -> None:
@@ -501,9 +492,9 @@ class LeanReply:
         if self._over:
             self._tell_end()
             return
-        self.heard_at = self._loop.time()
+        now = self._connection.heard_at = self._loop.time()
         self._connection.resume()
-        self._connection.expect(min(self.heard_at + self._deadlines.idle_s, self._ends_at))
+        self._connection.expect(min(now + self._deadlines.idle_s, self._ends_at))
 
     async def _pour_inflated(self) -> None:
         """A task, because some of it is done in a thread."""
@@ -535,10 +526,11 @@ class LeanReply:
         """The reader is done, in peace, and hears nothing more. What is left of the framing comes by itself, and frees the
         connection."""
         self._sink = None
-        self._flows, self._express = False, None
+        self._flows = False
         self._stop_inflation()
         if self._over:
             return
+        self._connection.lane = None
         if self._head is None or not self._head.keep_alive or not self._sent or isinstance(self._body, UntilClose):
             self.abort()
             return

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 Take = Callable[[bytes], bool]
-Express = Callable[[bytes, int, int], bool]
-"""Is given a read that is exactly one chunk, framing and all, and where its data begins and ends. ``False``: nothing was
-done with it, and the data goes to ``take`` as ever. Must not raise, nor end the reply."""
+Express = Callable[[bytes, float], bool]
+"""Is given a read that begins where a chunk may begin, and the loop's time. ``True``: it was exactly one chunk with data,
+from its first byte to its last, and is done with; ``False``: nothing was done with it, and its data goes to ``take`` as
+ever. Must not raise, nor end the reply."""
 
 
 class Sink(Protocol):

@@ -10,7 +10,7 @@ from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
 from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.types.limits import WRITE_STALL_S
-from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
+from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound
 
 OK = 200
 REASONS: Mapping[int, str] = {
@@ -41,11 +41,8 @@ class Line(Protocol):
     """A client's connection; see :class:`relayhub.web.quick.door.QuickDoor`."""
 
     transport: asyncio.Transport | None
-
-    @property
-    def congested(self) -> bool:
-        """The client does not read as fast as it is sent."""
-        ...
+    congested: bool
+    """The client does not read as fast as it is sent."""
 
     async def drained(self) -> None:
         """Returns at once while the client keeps up. Raises ``ConnectionError`` once it is gone."""
@@ -109,12 +106,12 @@ class QuickAnswer(AnswerStream, ChunkClient):
         transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
 
-    def push_chunk(self, chunk: bytes) -> bool:
+    def push_chunk(self, chunk: bytes, at: float) -> bool:
         line = self._line
         transport = line.transport
         if not self._streaming or line.congested or transport is None or transport.is_closing():
             return False
-        self._last_write = self._loop.time()
+        self._last_write = at
         transport.write(chunk)
         return True
 
@@ -156,7 +153,7 @@ class QuickAnswer(AnswerStream, ChunkClient):
         self.status = OK
         self._streaming = True
         bound(self._line.transport)
-        return head_bytes(OK, {**self._stream_headers(), "transfer-encoding": "chunked", "date": self._line.date()})
+        return _STREAM % (_lines(self._headers), self._stream_type.encode(), self._line.date().encode())
 
     def _put(self, data: bytes) -> None:
         transport = self._line.transport
@@ -188,7 +185,17 @@ def whole_answer(status: int, headers: Mapping[str, str], body: bytes, date: str
 
 def head_bytes(status: int, headers: Mapping[str, str]) -> bytes:
     """``headers``: of our own making, or checked before; a line break in a value is a defect and raises."""
-    lines = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
-    if lines.count("\n") != len(headers) - 1 or lines.count("\r") != len(headers) - 1:
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, REASONS.get(status, "").encode(), _lines(headers))
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header of the answer has a line break")
-    return f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n{lines}\r\n\r\n".encode("utf-8", "surrogateescape")
+    return lines.encode("utf-8", "surrogateescape")
+
+
+_STREAM = b"HTTP/1.1 200 OK\r\n%b" % _lines(STREAM_HEADERS).replace(b"%", b"%%") + (
+    b"%bcontent-type: %b\r\ntransfer-encoding: chunked\r\ndate: %b\r\n\r\n"
+)
+"""Headers of this answer, its type, the date."""
