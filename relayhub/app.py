@@ -179,7 +179,8 @@ async def _lasting(
         calendar=Calendar(config.quota.zone),
     )
     stack.push_async_callback(store.close)
-    store.ledger.on_settled(plugins.notify_settled)
+    if plugins.hears_of_settlements:
+        store.ledger.on_settled(plugins.notify_settled)
     keyring = KeyRing(store.keys)
     await keyring.refresh()
     for work in (keyring.run(clock), store.epochs.run(clock), store.usage_rollups.run(clock, config.usage.keep_raw)):

@@ -80,7 +80,9 @@ class Asked(Reservation):
 
     __slots__ = ("_admission", "_intent", "_principal", "_told")
 
-    def __init__(self, admission: Admission, ledger: Ledger, principal: Principal, new: NewHold, told: AskedTold) -> None:
+    def __init__(
+        self, admission: Admission, ledger: Ledger, principal: Principal, new: NewHold, told: AskedTold
+    ) -> None:
         self._ledger = ledger
         self.ended = False
         self._admission = admission

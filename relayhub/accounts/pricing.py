@@ -43,13 +43,16 @@ class Price:
     upstream: Price | None = None
     """What the upstream charges, if the config says it; never with a discount."""
     _text: str = field(init=False, repr=False, compare=False, default="")
+    _plain: bool = field(init=False, repr=False, compare=False, default=True)
+    """Neither rate nor discount."""
     _dearest: tuple[int, int] = field(init=False, repr=False, compare=False, default=(0, 0))
     """Of a million tokens of input, and of output."""
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
         if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
-            return self._nano(usage.input_tokens * self.input + usage.output_tokens * self.output + self.call * TOKENS)
+            per_million = usage.input_tokens * self.input + usage.output_tokens * self.output + self.call * TOKENS
+            return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
@@ -82,7 +85,8 @@ class Price:
     def most_nano(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
         dearest_input, dearest_output = self._dearest
-        return self._nano(input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS)
+        per_million = input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS
+        return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
         """What the upstream charges for it; ``None``: the config does not say. Without usage it is nothing."""
@@ -103,14 +107,15 @@ class Price:
         return replace(self, discount_ppm=ppm) if ppm else self
 
     def _nano(self, per_million: int) -> int:
-        """The one place that rounds: rate and discount are still exact here."""
-        if self.rate_nano == NANO_PER_USD and not self.discount_ppm:
+        """Rounded once: rate and discount are still exact here."""
+        if self._plain:
             return -(-per_million // TOKENS)
         exact = per_million * self.rate_nano * (WHOLE_PPM - self.discount_ppm)
         return -(-exact // (TOKENS * NANO_PER_USD * WHOLE_PPM))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_text", self._formula())
+        object.__setattr__(self, "_plain", self.rate_nano == NANO_PER_USD and not self.discount_ppm)
         dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
         object.__setattr__(self, "_dearest", (dearest_input, max(self.output, self.reasoning or 0)))
 

@@ -44,7 +44,10 @@ def parse_object(body: bytes) -> JsonObject:
     # Counting is cheap and nearly always enough; brackets inside strings count too, so only then look closer.
     if _more_brackets(body, limits.MAX_JSON_DEPTH) and depth(body) > limits.MAX_JSON_DEPTH:
         raise _too_deep()
-    duplicate = _duplicate(body)
+    values = _MEMBERS.decode(body)
+    if sum(map(len, values)) + sum(map(len, values.values())) + 4 * len(values) + 1 == len(body):
+        return value  # compact, and so without a duplicate, by the same proof as in ``members``
+    duplicate = _duplicate(body, values)
     if duplicate is not None:
         raise invalid_request(
             f"The request body has the key {duplicate!r} more than once.", code="duplicate_key", param=duplicate
@@ -110,10 +113,7 @@ def depth(body: bytes) -> int:
     return max(accumulate(steps), default=0)
 
 
-def _duplicate(body: bytes) -> str | None:
-    values = _MEMBERS.decode(body)
-    if sum(map(len, values)) + sum(map(len, values.values())) + 4 * len(values) + 1 == len(body):
-        return None  # compact, by the same proof as in ``members``
+def _duplicate(body: bytes, values: Mapping[str, msgspec.Raw]) -> str | None:
     seen: set[str] = set()
     for name, _, _ in _walk(body, values):
         if name in seen:

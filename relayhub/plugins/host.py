@@ -220,6 +220,11 @@ class PluginHost:
 
     # --- telling ------------------------------------------------------------------------------------------------------
 
+    @property
+    def hears_of_settlements(self) -> bool:
+        """Whether any plugin wants to be told."""
+        return bool(self._implementations("relayhub_call_settled"))
+
     def notify_settled(self, record: UsageRecord) -> None:
         """Tell every plugin; what one of them raises stays with it."""
         self._each("relayhub_call_settled", lambda _, hook: hook(record=record))

@@ -80,13 +80,11 @@ class Ledger:
         return intent
 
     def _opening(self, new: NewHold) -> OpenHold:
-        return OpenHold(self._ids.new(HOLD), new, self._text_of(new.about))
+        """Most calls are of a few kinds, whose account of themselves is one object each."""
+        known = self._texts.get(id(new.about))
+        return OpenHold(self._ids.new(HOLD), new, known[1] if known is not None else self._text_of(new.about))
 
     def _text_of(self, about: HoldAbout) -> str:
-        """Most calls are of a few kinds, whose account of themselves is one object each."""
-        known = self._texts.get(id(about))
-        if known is not None:
-            return known[1]
         text = storable(self._about.encode(about).decode())
         if len(self._texts) >= KEPT_TEXTS:
             self._texts.clear()

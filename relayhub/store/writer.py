@@ -151,6 +151,15 @@ class Writer:
 
     def ask(self, intent: Intent[object], told: Told) -> None:
         """As :meth:`submit`, for whoever does without a future; ``told`` is never called before this returns."""
+        queue = self._queue
+        if self._closing or len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS:
+            self._ask_anyway(intent, told)
+        else:
+            queue.append((intent, told))
+            if self._asleep:
+                self._wake()
+
+    def _ask_anyway(self, intent: Intent[object], told: Told) -> None:
         if (refusal := self._refusal(intent)) is not None:
             self._loop.call_soon(told, refusal)
         else:

@@ -45,7 +45,9 @@ class Ids:
 
     def _refill(self) -> None:
         text = _random_text(_STOCK)
-        self._stock = sorted((text[at : at + _RANDOM_LENGTH] for at in range(0, len(text), _RANDOM_LENGTH)), reverse=True)
+        self._stock = sorted(
+            (text[at : at + _RANDOM_LENGTH] for at in range(0, len(text), _RANDOM_LENGTH)), reverse=True
+        )
 
 
 def _random_text(number: int) -> str:

@@ -23,16 +23,17 @@ def read_envelope(request: JsonObject) -> Envelope:
     model = read_model(request)
     _check_messages(request.get("messages"), present="messages" in request)
     stream = optional(request, "stream", bool, "true or false") or False
-    asked = "stream_options" in request and _asks_for_usage(request)
+    has_options = "stream_options" in request
+    asked = has_options and _asks_for_usage(request)
     return Envelope(
-        model=model,
-        stream=stream,
-        include_usage=stream and asked,
-        output_cap=_output_cap(request),
+        model,
+        stream,
+        stream and asked,
+        _output_cap(request),
+        _choices(request) if "n" in request else 1,
+        None if _USERS.isdisjoint(request) else read_user(request),
         as_is=is_regular(request["messages"]),
-        has_stream_options="stream_options" in request,
-        choices=_choices(request) if "n" in request else 1,
-        user=None if _USERS.isdisjoint(request) else read_user(request),
+        has_stream_options=has_options,
     )
 
 
@@ -47,7 +48,7 @@ def read_model(request: JsonObject) -> str:
         raise missing("model")
     if not isinstance(model, str):
         raise wrong_type("model", "a string")
-    if not model.strip():
+    if not model or model.isspace():
         raise invalid_value("model", "must not be empty")
     return model
 

@@ -54,7 +54,8 @@ def _stream_options(body: bytes, span: Span | None, *, stream: bool) -> bytes | 
 
 def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:
     """Raises ``UpstreamError`` for an error object and for anything that is no chat completion."""
-    body = valid_utf8(body.removeprefix(_BOM))
+    if not body.isascii():
+        body = valid_utf8(body.removeprefix(_BOM))
     try:
         reply = _REPLY.decode(body)
     except (msgspec.DecodeError, RecursionError):

@@ -36,7 +36,7 @@ class QuickDesk:
         self.idle_s = idle_s
         self.places = places
         self._doors: set[QuickDoor] = set()
-        self._ids = Ids()
+        self.ids = Ids()
         self._date = ""
         self._date_at = 0
 
@@ -112,11 +112,7 @@ class QuickDesk:
 
     def too_slow(self, door: QuickDoor, head: QuickHead) -> None:
         """The body has not come in time."""
-        self.refuse(door, head, self.new_id(), body_too_slow(self.body_timeout_s))
-
-    def new_id(self) -> str:
-        """Of a request."""
-        return self._ids.new(REQUEST)
+        self.refuse(door, head, self.ids.new(REQUEST), body_too_slow(self.body_timeout_s))
 
     def date(self) -> str:
         """See :class:`relayhub.web.quick.answer.Line`."""

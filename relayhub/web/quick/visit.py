@@ -14,8 +14,9 @@ from relayhub.gateway.open_calls import Cancellable
 from relayhub.plugins.isolation import is_own
 from relayhub.types.call import Operation, Principal
 from relayhub.types.errors import RelayhubError
+from relayhub.types.ids import Ids
 from relayhub.web.context import WebContext
-from relayhub.web.errors import internal, shown_path
+from relayhub.web.errors import REQUEST, internal, shown_path
 from relayhub.web.ingress.serving import refuse_while_draining
 from relayhub.web.quick.answer import JOINED, OK, QuickAnswer, taken
 from relayhub.web.quick.door import QuickDoor
@@ -35,12 +36,12 @@ class Reception(Protocol):
 
     context: WebContext
     places: Mapping[str, Place]
+    ids: Ids
 
     def client(self, head: QuickHead, peer: str) -> str:
         """Its address, for the log."""
         ...
 
-    def new_id(self) -> str: ...
     def date(self) -> str: ...
     def refuse(self, door: QuickDoor, head: QuickHead, request_id: str, error: RelayhubError) -> None: ...
 
@@ -74,7 +75,7 @@ class Visit:
         self._call: Call | None = None
         self._answer: QuickAnswer | None = None
         self._status: int | None = None
-        self.request_id = desk.new_id()
+        self.request_id = desk.ids.new(REQUEST)
 
     def direct(self) -> Cancellable | None:
         """Begin it without a task. ``None``: nothing has happened, and it needs one."""
@@ -117,7 +118,8 @@ class Visit:
             return self._call
         head, dialect, context = self._head, self._place.dialect, self._desk.context
         envelope = self._serving.codecs.chat[dialect].envelope(self._body)
-        refuse_while_draining(context)
+        if context.draining:
+            refuse_while_draining(context)
         self._call = Call(
             self.request_id,
             self._principal,
