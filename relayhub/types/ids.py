@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-_ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_CHARS = _ALPHABET * 8
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHARS = _ALPHABET.encode() * 8
 """What each random byte becomes: five of its bits are one character."""
 
 _RANDOM_LENGTH = 16
@@ -26,13 +26,16 @@ class Ids:
     before. Each question to the system gives up the interpreter's lock, so its answers are fetched in stock, and used in
     their order: to guess the next one of a moment means to guess 72 bits. Use in one thread."""
 
-    __slots__ = ("_moment", "_moment_text", "_stock")
+    __slots__ = ("_moment", "_moment_text", "_second", "_second_text", "_stock")
 
     def __init__(self) -> None:
         self._stock: list[str] = []
         """The smallest one last."""
         self._moment = 0
         self._moment_text = ""
+        self._second = -1
+        """Or nearly one: what its moments have in common is all but their last two characters."""
+        self._second_text = ""
 
     def new(self, prefix: str) -> str:
         moment = time.time_ns() // 1_000_000
@@ -40,7 +43,10 @@ class Ids:
             self._refill()
             moment = max(moment, self._moment + 1)  # what comes may be smaller than what was given in this one
         if moment > self._moment:  # else it is the same one, or the clock has gone back
-            self._moment, self._moment_text = moment, _moment_text(moment)
+            if moment >> 10 != self._second:
+                self._second, self._second_text = moment >> 10, _moment_text(moment)[:-2]
+            self._moment = moment
+            self._moment_text = f"{self._second_text}{_ALPHABET[moment >> 5 & 31]}{_ALPHABET[moment & 31]}"
         return f"{prefix}{self._moment_text}{self._stock.pop()}"
 
     def _refill(self) -> None:
@@ -56,4 +62,4 @@ def _random_text(number: int) -> str:
 
 
 def _moment_text(moment: int) -> str:
-    return bytes(_ALPHABET[moment >> 5 * place & 31] for place in reversed(range(_MOMENT_LENGTH))).decode()
+    return "".join([_ALPHABET[moment >> 5 * place & 31] for place in reversed(range(_MOMENT_LENGTH))])
