@@ -91,9 +91,10 @@ class UntilClose:
         self.done = True
 
 
-@lru_cache(1024)
+@lru_cache(None)
 def chunk_start(size: int) -> bytes:
-    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if there is none."""
+    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if none does. Remembered:
+    there are as many sizes as a read can have."""
     for digits in range(1, 9):
         data = size - digits - len(b"\r\n\r\n")
         if data > 0 and len(start := b"%x" % data) == digits:
