@@ -12,6 +12,8 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\
 _SIZE_SO_FAR = re.compile(rb"(?:[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r?)?)?")
 _TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n")
 _LINE_END = b"\r\n"
+_LAST = b"0\r\n\r\n"
+"""The last chunk, as most write it, and no trailers."""
 
 
 class Broken(Exception):
@@ -134,9 +136,11 @@ class Chunked:
             data = self._held + data
             self._held = b""
         pieces: list[bytes] = []
-        within = self._left or self._after_data or self._in_trailers
-        at = 0 if within else _whole_chunks(data, pieces)
-        if at < len(data):
+        at = 0
+        if not (self._left or self._after_data or self._in_trailers):
+            at = _whole_chunks(data, pieces)
+            self.done = data[at:] == _LAST
+        if at < len(data) and not self.done:
             try:
                 self._pieces(data, at, pieces)
             except Broken as error:
@@ -145,7 +149,7 @@ class Chunked:
 
     @property
     def between_chunks(self) -> bool:
-        return not (self._left or self._held or self._after_data or self._in_trailers or self.broken)
+        return not (self._left or self._held or self._after_data or self._in_trailers or self.done or self.broken)
 
     def _pieces(self, data: bytes, at: int, pieces: list[bytes]) -> None:
         if self._in_trailers:
