@@ -313,6 +313,15 @@ async def test_a_client_that_has_left_gets_nothing() -> None:
     hub.relay.cancel()
 
 
+async def test_an_answer_that_was_ended_gets_no_chunk() -> None:
+    hub = await hub_after(words("one", "two"))
+    hub.client.give_end(b"")
+    arrived = len(hub.arrived)
+    hub.receive(chunk(frame("three")))
+    assert (hub.expressed, len(hub.arrived)) == (1, arrived)
+    hub.relay.cancel()
+
+
 async def test_chunks_that_pass_put_the_idle_deadline_off() -> None:
     hub = await hub_after(words("one", "two", "three"))
     at = hub.upstream.loop.time()
