@@ -139,7 +139,7 @@ class Chunked:
         at = 0
         if not (self._left or self._after_data or self._in_trailers):
             at = _whole_chunks(data, pieces)
-            self.done = data[at:] == _LAST
+            self.done = len(data) == at + len(_LAST) and data.endswith(_LAST)
         if at < len(data) and not self.done:
             try:
                 self._pieces(data, at, pieces)
