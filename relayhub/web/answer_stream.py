@@ -50,7 +50,7 @@ class AnswerStream(ABC):
         self._head_wait_s = head_wait_s
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
-        self._last_write = 0.0
+        self.last_write = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
@@ -78,7 +78,7 @@ class AnswerStream(ABC):
     def begin(self) -> None:
         """What ``async with`` does, for whoever does without; :meth:`close` it."""
         if self._sign_of_life is not None:
-            self._last_write = self._loop.time()
+            self.last_write = self._loop.time()
             self._timer = self._loop.call_later(self._head_wait_s, self._tick)
 
     async def __aenter__(self) -> AnswerStream:
@@ -102,7 +102,7 @@ class AnswerStream(ABC):
     async def write(self, frames: bytes) -> None:
         with self._leaving():
             async with asyncio.timeout(WRITE_STALL_S):
-                self._last_write = self._loop.time()
+                self.last_write = self._loop.time()
                 await self._write(frames)
 
     async def end(self, frames: bytes) -> None:
@@ -138,7 +138,7 @@ class AnswerStream(ABC):
 
     def _tick(self) -> None:
         """Write a comment if there was silence, and set the timer for when there next could have been."""
-        silent_s = self._loop.time() - self._last_write
+        silent_s = self._loop.time() - self.last_write
         writing = self._comment is not None and not self._comment.done()  # the client is slow: one comment is enough
         if not writing and (not self.opened or silent_s >= self._keep_alive_s):
             self._comment = self._loop.create_task(self._say_alive())

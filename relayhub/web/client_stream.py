@@ -72,7 +72,7 @@ class ClientStream(AnswerStream):
         wire = self._wire
         if wire is None or wire.is_closing() or wire.get_write_buffer_size() > PUSHED:
             return False
-        self._last_write = self._loop.time()
+        self.last_write = self._loop.time()
         wire.write(b"%x\r\n%b\r\n" % (len(frames), frames))
         return True
 

@@ -37,6 +37,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written: list[bytes] = []
         self.closing = False
+        self.pauses = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written.append(bytes(data))
@@ -57,7 +58,7 @@ class Wire(asyncio.Transport):
         return default
 
     def pause_reading(self) -> None:
-        return
+        self.pauses += 1
 
     def resume_reading(self) -> None:
         return
@@ -180,6 +181,14 @@ async def test_a_renamed_stream_goes_the_same_way_under_its_name() -> None:
     hub.relay.cancel()
 
 
+async def test_a_stream_that_names_the_speaker_in_each_frame_is_learned_from_the_second_on() -> None:
+    frames = [frame(text, role="assistant") for text in ("one", "two", "three", "four")]
+    hub = await hub_after(frames)
+    assert hub.expressed == 2
+    assert hub.body() == b"".join(frames)
+    hub.relay.cancel()
+
+
 async def test_padding_of_any_length_does_not_matter() -> None:
     frames = [frame("text", padding="x" * length) for length in (3, 0, 7, 12)]
     hub = await hub_after(frames)
@@ -260,6 +269,24 @@ async def test_nothing_passes_after_the_end() -> None:
     assert hub.stream.delivered_chars == len("onetwo")
 
 
+@pytest.mark.parametrize(("rest", "pauses"), [(b"", 1), (b"0\r\n\r\n", 0)])
+async def test_reading_stops_at_the_end_only_if_more_may_come(rest: bytes, pauses: int) -> None:
+    hub = await hub_after(words("one", "two"))
+    hub.receive(chunk(DONE) + rest)
+    assert isinstance(hub.upstream.transport, Wire)
+    assert hub.upstream.transport.pauses == pauses
+    await hub.relay
+    assert hub.upstream.lane is None
+
+
+async def test_the_connection_is_anothers_once_the_answer_is_complete() -> None:
+    hub = await hub_after([*words("one", "two"), DONE])
+    hub.receive(b"0\r\n\r\n")
+    await hub.relay
+    assert hub.upstream.lane is None
+    assert not hub.upstream.lost
+
+
 async def test_an_error_is_never_taken_for_text() -> None:
     hub = await hub_after(words("one", "two"))
     await hub.feed(chunk(b'data: {"error":{"message":"overloaded"}}\n\n'), chunk(frame("three")))
@@ -286,6 +313,15 @@ async def test_a_client_that_has_left_gets_nothing() -> None:
     hub.relay.cancel()
 
 
+async def test_an_answer_that_was_ended_gets_no_chunk() -> None:
+    hub = await hub_after(words("one", "two"))
+    hub.client.give_end(b"")
+    arrived = len(hub.arrived)
+    hub.receive(chunk(frame("three")))
+    assert (hub.expressed, len(hub.arrived)) == (1, arrived)
+    hub.relay.cancel()
+
+
 async def test_chunks_that_pass_put_the_idle_deadline_off() -> None:
     hub = await hub_after(words("one", "two", "three"))
     at = hub.upstream.loop.time()
@@ -294,6 +330,7 @@ async def test_chunks_that_pass_put_the_idle_deadline_off() -> None:
     hub.receive(chunk(frame("four")))
     assert hub.expressed == 3
     assert hub.upstream.heard_at > at
+    assert hub.client.last_write == hub.upstream.heard_at  # and the next sign of life
     hub.relay.cancel()
 
 

@@ -74,6 +74,13 @@ def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path) -> None:
     assert Machine(tmp_path, tmp_path / "none").memory_share() == 0.0
 
 
+def test_what_the_kernel_tells_is_read_to_its_end_and_what_cannot_be_read_is_no_limit(tmp_path: Path) -> None:
+    groups = "".join(f"{number}:cpu:/{'x' * 4000}\n" for number in range(2, 20)) + "0::/me\n"
+    machine = kernel(tmp_path, groups, me__memoryDOTmax="104857600")
+    (tmp_path / "cgroup" / "memory.max").mkdir()
+    assert machine.memory() == 104857600
+
+
 def test_limits_follow_the_machine_unless_the_operator_says_them() -> None:
     small = Overload(FakeClock(), machine=Small(size=100 << 20, files=1024))
     assert (small.max_clients(), small.max_in_flight()) == ((1024 - KEPT_DESCRIPTORS) // 2, 100)

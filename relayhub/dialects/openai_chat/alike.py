@@ -7,10 +7,11 @@ import re
 from relayhub.dialects.openai_chat.chunk import Chunk
 from relayhub.types.limits import MAX_SSE_LINE
 
+_NOT_PLAIN = b'"\\' + bytes(range(0x20))
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
-_ONE_TEXT = re.compile(b"(" + _PLAIN + b")")
+_ONE_TEXT = re.compile(_PLAIN)
 _CONTENT = b'"content"'
 _KEY = re.compile(_CONTENT + b' ?: ?"')
 _OBFUSCATION = b'"obfuscation"'
@@ -29,12 +30,13 @@ class AlikeFrames:
     kept. Another frame with the same two ends, and plain text between them, is the same JSON with another text: it needs no
     parser. All that could make it something else (line ends, size) was looked at in what is kept."""
 
-    __slots__ = ("_after", "_before", "_between", "_lessons", "_most", "_shown_before", "_spared", "as_it_is", "paused")
+    __slots__ = ("_after", "_before", "_lessons", "_most", "_padded", "_shown_before", "_spared", "as_it_is", "paused")
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
-        self._between = _ONE_TEXT
+        self._padded: re.Pattern[bytes] | None = None
+        """What may stand from the text on where padding follows it; ``None``: nothing but the text."""
         self._shown_before = b""
         self._most = 0
         """Bytes that a frame may have behind what stands before the text."""
@@ -53,15 +55,19 @@ class AlikeFrames:
         start += len(before)
         if not data.endswith(after, start, end) or end - start > self._most:
             return -1
-        match = self._between.fullmatch(data, start, end - len(after))
-        if match is None:
+        text = data[start : end - len(after)]
+        if self._padded is not None:
+            match = self._padded.fullmatch(text)
+            if match is None or not (text.isascii() or _is_utf8(text)):
+                return -1
+            text = match[1]
+        elif len(text.translate(None, _NOT_PLAIN)) < len(text):
             return -1
         self._spared += 1
-        if data.isascii():
-            return match.end(1) - start
+        if text.isascii():
+            return len(text)
         try:
-            data[match.end(1) : end].decode()
-            return len(match[1].decode())
+            return len(text.decode())
         except UnicodeDecodeError:
             return -1
 
@@ -84,13 +90,21 @@ class AlikeFrames:
         if before and shown_before and after == shown_after:
             self._before, self._shown_before = before, shown_before
             self.as_it_is = before is shown_before
-            self._between, self._after = _split(after)
+            self._padded, self._after = _split(after)
             self._most = MAX_SSE_LINE - len(before)
 
     def forget(self) -> None:
         """From here on every frame counts."""
         self._before = b""
         self._lessons = self._spared = 0
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_one_line(frame: bytes) -> bool:
@@ -125,15 +139,16 @@ def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     return frame[:start], frame[end:]
 
 
-def _split(after: bytes) -> tuple[re.Pattern[bytes], bytes]:
-    """What may stand from the text on, and behind that: the padding may differ as well as the text."""
+def _split(after: bytes) -> tuple[re.Pattern[bytes] | None, bytes]:
+    """What may stand from the text on, and behind that: the padding may differ as well as the text. ``None``: there is
+    none."""
     at = after.find(_OBFUSCATION)
     key = _PADDING.match(after, at) if at >= 0 and after.find(_OBFUSCATION, at + 1) < 0 else None
     if key is None:
-        return _ONE_TEXT, after
+        return None, after
     start = key.end()
     padding = _ONE_TEXT.match(after, start)
     assert padding is not None
     if after[padding.end() : padding.end() + 1] != b'"':
-        return _ONE_TEXT, after
+        return None, after
     return re.compile(b"(" + _PLAIN + b")" + re.escape(after[:start]) + _PLAIN), after[padding.end() :]

@@ -101,7 +101,8 @@ class ChatNativeStream(Comparing):
         if (chars := self._alike.chars(data, 0, len(data))) >= 0:
             self.delivered_chars += chars
             return self._alike.shown(data, 0, len(data))
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure
         out: list[bytes] = []
         try:
             for frame in self._frames.feed(data):
@@ -115,7 +116,8 @@ class ChatNativeStream(Comparing):
         return b"".join(out)
 
     def finish(self) -> bytes:
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure
         rest = self._frames.rest()
         last = self._last(rest) if rest else b""
         self._ending.check()
@@ -126,10 +128,6 @@ class ChatNativeStream(Comparing):
         raise_error_body(rest)
         data = data_of(rest)
         return b"" if data is None else self._frame(frame_of(data))
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
     def _frame(self, frame: bytes) -> bytes:
         if self._ending.done:

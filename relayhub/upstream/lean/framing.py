@@ -12,6 +12,8 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\
 _SIZE_SO_FAR = re.compile(rb"(?:[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r?)?)?")
 _TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n")
 _LINE_END = b"\r\n"
+_LAST = b"0\r\n\r\n"
+"""The last chunk, as most write it, and no trailers."""
 
 
 class Broken(Exception):
@@ -91,9 +93,10 @@ class UntilClose:
         self.done = True
 
 
-@lru_cache(1024)
+@lru_cache(None)
 def chunk_start(size: int) -> bytes:
-    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if there is none."""
+    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if none does. Remembered:
+    there are as many sizes as a read can have."""
     for digits in range(1, 9):
         data = size - digits - len(b"\r\n\r\n")
         if data > 0 and len(start := b"%x" % data) == digits:
@@ -133,9 +136,11 @@ class Chunked:
             data = self._held + data
             self._held = b""
         pieces: list[bytes] = []
-        within = self._left or self._after_data or self._in_trailers
-        at = 0 if within else _whole_chunks(data, pieces)
-        if at < len(data):
+        at = 0
+        if not (self._left or self._after_data or self._in_trailers):
+            at = _whole_chunks(data, pieces)
+            self.done = len(data) == at + len(_LAST) and data.endswith(_LAST)
+        if at < len(data) and not self.done:
             try:
                 self._pieces(data, at, pieces)
             except Broken as error:
@@ -144,7 +149,7 @@ class Chunked:
 
     @property
     def between_chunks(self) -> bool:
-        return not (self._left or self._held or self._after_data or self._in_trailers or self.broken)
+        return not (self._left or self._held or self._after_data or self._in_trailers or self.done or self.broken)
 
     def _pieces(self, data: bytes, at: int, pieces: list[bytes]) -> None:
         if self._in_trailers:

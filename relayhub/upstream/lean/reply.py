@@ -288,11 +288,17 @@ class LeanReply:
             return False  # it has left
         if not more:
             self._flows = False
-            if not self._over:
+            if not (self._over or self._is_whole):
                 self._connection.lane = None
                 self._connection.pause()
                 self._connection.expect(None)
         return more
+
+    @property
+    def _is_whole(self) -> bool:
+        """The end has come with what is being handed on, and the connection is about to be free: to stop reading it for
+        that long would take two system calls."""
+        return self._body is not None and self._body.done
 
     def _raised(self, sink: Sink, error: BaseException) -> None:
         self.abort()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
-from relayhub.gateway.chunk_client import ChunkClient
+from relayhub.gateway.chunk_client import ChunkClient, ChunkLine
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound
 
@@ -37,12 +37,8 @@ JOINED = 64 << 10
 """Bytes of a body that are copied behind the head; a larger one is not worth being in memory twice."""
 
 
-class Line(Protocol):
+class Line(ChunkLine, Protocol):
     """A client's connection; see :class:`relayhub.web.quick.door.QuickDoor`."""
-
-    transport: asyncio.Transport | None
-    congested: bool
-    """The client does not read as fast as it is sent."""
 
     async def drained(self) -> None:
         """Returns at once while the client keeps up. Raises ``ConnectionError`` once it is gone."""
@@ -69,9 +65,9 @@ class QuickAnswer(AnswerStream, ChunkClient):
         super().__init__(
             headers, framing=framing, keep_alive=keep_alive, head_wait_s=head_wait_s, keep_alive_s=keep_alive_s
         )
-        self._line = line
+        self.line: Line = line
         self.status: int | None = None
-        self._streaming = False
+        self.streaming = False
         self._ended = False
 
     @property
@@ -79,48 +75,39 @@ class QuickAnswer(AnswerStream, ChunkClient):
         return self.status is not None
 
     def transport(self) -> asyncio.WriteTransport | None:
-        return self._line.transport
+        return self.line.transport
 
     async def reply(self, body: bytes, content_type: str) -> None:
         self.give(body, content_type)
         del body  # else it would live on in the traceback of a client that leaves
-        await taken(self._line)
+        await taken(self.line)
 
     def give(self, body: bytes, content_type: str) -> None:
         """As :meth:`reply`, without waiting until it is taken."""
         self.status = OK
         headers = {**self._headers, "content-type": content_type}
         if len(body) <= JOINED:
-            self._put(whole_answer(OK, headers, body, self._line.date()))
+            self._put(whole_answer(OK, headers, body, self.line.date()))
         else:
-            self._put(whole_answer(OK, headers, b"", self._line.date(), len(body)))
+            self._put(whole_answer(OK, headers, b"", self.line.date(), len(body)))
             self._put(body)
 
     def push(self, frames: bytes) -> bool:
-        transport = self._line.transport
-        if not self._streaming or transport is None or transport.is_closing():
+        transport = self.line.transport
+        if not self.streaming or transport is None or transport.is_closing():
             return self._push_first(frames)
         if transport.get_write_buffer_size() > PUSHED:
             return False
-        self._last_write = self._loop.time()
+        self.last_write = self._loop.time()
         transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
-        return True
-
-    def push_chunk(self, chunk: bytes, at: float) -> bool:
-        line = self._line
-        transport = line.transport
-        if not self._streaming or line.congested or transport is None or transport.is_closing():
-            return False
-        self._last_write = at
-        transport.write(chunk)
         return True
 
     def _push_first(self, frames: bytes) -> bool:
         """With the head."""
-        transport = self._line.transport
+        transport = self.line.transport
         if self.status is not None or transport is None or transport.is_closing():
             return False
-        self._last_write = self._loop.time()
+        self.last_write = self._loop.time()
         transport.write(b"%b%x\r\n%b\r\n" % (self._head(), len(frames), frames))
         return True
 
@@ -133,30 +120,30 @@ class QuickAnswer(AnswerStream, ChunkClient):
         if self._ended:
             raise ClientLeft  # a sign of life that comes too late: it would stand where the next answer begins
         self._put(b"%b%x\r\n%b\r\n" % (self._head(), len(frames), frames))
-        await self._line.drained()
+        await self.line.drained()
 
     async def _end(self, frames: bytes) -> None:
         self._write_end(frames)
-        await self._line.drained()
+        await self.line.drained()
 
     def _write_end(self, frames: bytes) -> None:
         if self._ended:
             return  # an error once everything has been said
         chunk = b"%x\r\n%b\r\n" % (len(frames), frames) if frames else b""
         self._put(b"%b%b0\r\n\r\n" % (self._head(), chunk))
-        self._streaming, self._ended = False, True
+        self.streaming, self._ended = False, True
 
     def _head(self) -> bytes:
         """Once; nothing afterwards."""
         if self.status is not None:
             return b""
         self.status = OK
-        self._streaming = True
-        bound(self._line.transport)
-        return _STREAM % (_lines(self._headers), self._stream_type.encode(), self._line.date().encode())
+        self.streaming = True
+        bound(self.line.transport)
+        return _STREAM % (_lines(self._headers), self._stream_type.encode(), self.line.date().encode())
 
     def _put(self, data: bytes) -> None:
-        transport = self._line.transport
+        transport = self.line.transport
         if transport is None or transport.is_closing():
             raise ClientLeft
         transport.write(data)
