@@ -109,6 +109,11 @@ class Batch:
         self._leave = False
         self._probe = False
 
+    @property
+    def to_come(self) -> int:
+        """How many items may follow: each open hold has an end, and whoever has seen one may ask again."""
+        return len(self._known.holds) + self._calls.endings
+
     def _load_holds(self, touched: Touched) -> None:
         holds = self._known.holds
         if touched.unknown:

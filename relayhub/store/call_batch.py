@@ -180,6 +180,10 @@ class CallBatch:
         self._noted = True
         self._ledger.append((self._now, kind.value, account_id, amount, actor, reason))
 
+    @property
+    def endings(self) -> int:
+        return len(self._ended)
+
     def write_holds(self) -> None:
         if self.opened:
             insert_many(self._connection, _INSERT_HOLD, self.opened)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
@@ -48,11 +49,15 @@ CLOSE_WAIT_S = 5.0
 FRESH_S = 0.25
 """For so long a commit proves that the store works."""
 
-CROWD = 8
-"""Items in one transaction from which on it is worth to wait a little before the next."""
+CROWD = 2
+"""Items in one transaction from which on it is worth to wait a little before the next: a lone call never waits."""
 
 LINGER_S = 0.003
-"""So long: what a transaction costs is shared by more of them, and a lone call never waits."""
+LINGER_PER_ITEM_S = 0.0005
+"""So long at most, and so long for each of these items, or until as many have come as can be expected: what a transaction
+costs is shared by more of them."""
+
+_NEVER = sys.maxsize
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
@@ -104,9 +109,10 @@ class Writer:
         self._calendar = calendar
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item] = deque()
-        self._asleep = False
+        self._wake_at = _NEVER
+        """With so many items in the queue the thread wants to be woken."""
         self._bell: SimpleQueue[None] = SimpleQueue()
-        """Rung by whoever finds the thread asleep: cheaper than an event, and one ring too many does no harm."""
+        """Cheaper than an event, and one ring too many does no harm."""
         self._stop = threading.Event()
         self._closing = False
         self._failing: str | None = None
@@ -114,6 +120,8 @@ class Writer:
         self._pause_s = _FIRST_PAUSE_S
         self._alone = 0
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
+        self._expected = 0
+        """Items that the calls of the last transaction and those that are under way can bring next."""
         self._connection: sqlite3.Connection | None = None
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
@@ -146,18 +154,19 @@ class Writer:
             _fail(future, refusals.unavailable(f"{len(queue)} items wait for the ledger"))
         else:
             queue.append((intent, future))
-            if self._asleep:
+            if len(queue) >= self._wake_at:
                 self._wake()
         return future
 
     def _wake(self) -> None:
-        self._asleep = False
+        self._wake_at = _NEVER
         self._bell.put(None)
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Write what is queued, for up to ``wait_s``, then stop the thread. What could not be written fails with
         ``HubError``; its holds stay open and are released as orphans by the next process. Idempotent."""
         self._closing = True
+        self._wake()  # it may be waiting for more
         try:
             async with asyncio.timeout(wait_s):
                 while self._queue or not self._stop.is_set():
@@ -173,20 +182,20 @@ class Writer:
     def _run(self) -> None:
         queue, stop = self._queue, self._stop
         while not stop.is_set():
-            if queue:
-                if self._process(self._take_batch()) >= CROWD:
-                    self._doze(LINGER_S)
-                continue
-            self._asleep = True
-            if not queue and not stop.is_set():  # an item that came before it was said is seen here
-                self._doze(None)
-            self._asleep = False
+            if not queue:
+                self._doze(1, None)
+            elif (items := self._process(self._take_batch())) >= CROWD and not self._closing:
+                self._doze(self._expected, min(items * LINGER_PER_ITEM_S, LINGER_S))
         self._disconnect()
         self._refuse(self._take(len(queue)), refusals.unavailable("the store is closed"))
 
-    def _doze(self, most_s: float | None) -> None:
-        with suppress(Empty):
-            self._bell.get(timeout=most_s)
+    def _doze(self, items: int, most_s: float | None) -> None:
+        """Until there are so many, or for so long."""
+        self._wake_at = items
+        if len(self._queue) < items and not self._stop.is_set():  # what came before it was said is seen here
+            with suppress(Empty):
+                self._bell.get(timeout=most_s)
+        self._wake_at = _NEVER
 
     def _take_batch(self) -> list[_Item]:
         if not self._alone:
@@ -269,6 +278,7 @@ class Writer:
         step("after_commit")
         if extra_sync:
             connection.execute("PRAGMA synchronous = NORMAL")
+        self._expected = batch.to_come
         return _Done(items, answers, batch.records)
 
     def _begin(self, connection: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from relayhub.store import writer
 from relayhub.store.intents import Settled
 from relayhub.store.ledger import Ledger
 from relayhub.types.call import UsageRecord
@@ -140,3 +142,48 @@ async def test_a_row_that_the_database_refuses_takes_none_of_the_others_with_it(
         assert await books.money() == (1000, 0, 10)
         assert await books.store.ledger.check() == []
     assert read(path, "SELECT call_id FROM usage ORDER BY 1") == [("req_0",), ("req_1",), ("req_3",), ("req_4",)]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that would wait for ever for the next calls, if it had to."""
+    monkeypatch.setattr(writer, "LINGER_S", 600.0)
+    monkeypatch.setattr(writer, "LINGER_PER_ITEM_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_calls_that_go_on_together_wait_for_each_other_and_not_longer(tmp_path: Path) -> None:
+    transactions = Transactions()
+    async with open_books(tmp_path / "books.db", on_step=transactions.on_step) as books:
+
+        async def calls() -> None:
+            for n in range(5):
+                await books.store.ledger.settle(await books.hold(10, f"req_{n}"), record(f"req_{n}"))
+
+        transactions.seen.clear()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(calls() for _ in range(8)))
+        assert len(transactions.seen) <= 5 * 2 + 1  # the first of all finds nobody to wait for
+        assert await books.store.ledger.check() == []
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_call_that_is_alone_waits_for_nobody(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        for n in range(3):
+            await books.store.ledger.settle(await books.hold(10, f"req_{n}"), record(f"req_{n}"))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_store_that_closes_waits_for_nobody(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books:
+        await asyncio.gather(*(books.hold(10, f"req_{n}") for n in range(8)))
+        await asyncio.to_thread(_waits, books.store._writer)
+        began = time.monotonic()
+    assert time.monotonic() - began < writer.CLOSE_WAIT_S / 2
+
+
+def _waits(one: writer.Writer) -> None:
+    until = time.monotonic() + 10
+    while one._wake_at != 8:
+        assert time.monotonic() < until
