@@ -121,7 +121,7 @@ class Writer:
         self._alone = 0
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
         self._expected = 0
-        """Items that the calls of the last transaction and those that are under way can bring next."""
+        """Items that may soon follow those of the last transaction."""
         self._connection: sqlite3.Connection | None = None
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
@@ -278,7 +278,7 @@ class Writer:
         step("after_commit")
         if extra_sync:
             connection.execute("PRAGMA synchronous = NORMAL")
-        self._expected = batch.to_come
+        self._expected = batch.to_come()
         return _Done(items, answers, batch.records)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
