@@ -94,7 +94,7 @@ async def test_rows_with_and_without_what_is_seldom_filled_are_each_their_own(tm
     assert [row[at["media"]] is not None for row in rows[0]] == [False, False, False, True, False, False, True]
 
 
-@pytest.mark.parametrize("number", [1, 2, 31, 32, 33, 47, 64, 65, 100, 113])
+@pytest.mark.parametrize("number", [1, 2, 15, 16, 17, 18, 19, 31, 33, 47, 64, 65, 100, 113])
 async def test_however_many_there_are_none_is_left_out(number: int, tmp_path: Path) -> None:
     path = tmp_path / "books.db"
     async with open_books(path, total=10_000) as books:
