@@ -32,6 +32,7 @@ from relayhub.store.connection import LOCK_WAIT_S, is_busy
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
 from relayhub.store.known import Known
+from relayhub.store.patience import Patience
 from relayhub.store.steps import no_step
 from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
@@ -49,13 +50,14 @@ CLOSE_WAIT_S = 5.0
 FRESH_S = 0.25
 """For so long a commit proves that the store works."""
 
-CROWD = 2
-"""Items in one transaction from which on it is worth to wait a little before the next: a lone call never waits."""
+CROWD = 8
+"""Items in one transaction from which on it is worth to wait a little before the next."""
 
 LINGER_S = 0.003
-LINGER_PER_ITEM_S = 0.0005
-"""So long at most, and so long for each of these items, or until as many have come as can be expected: what a transaction
-costs is shared by more of them."""
+"""So long at most, or until as many have come as can be expected: what a transaction costs is shared by more of them."""
+
+FEW_LINGER_S = 0.0005
+"""So long for each item where they are fewer, if such waits have paid of late. A lone call never waits."""
 
 _NEVER = sys.maxsize
 
@@ -122,6 +124,7 @@ class Writer:
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
         self._expected = 0
         """Items that may soon follow those of the last transaction."""
+        self._patience = Patience()
         self._connection: sqlite3.Connection | None = None
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
@@ -184,10 +187,20 @@ class Writer:
         while not stop.is_set():
             if not queue:
                 self._doze(1, None)
-            elif (items := self._process(self._take_batch())) >= CROWD and not self._closing:
-                self._doze(self._expected, min(items * LINGER_PER_ITEM_S, LINGER_S))
+            else:
+                self._gather(self._process(self._take_batch()))
         self._disconnect()
         self._refuse(self._take(len(queue)), refusals.unavailable("the store is closed"))
+
+    def _gather(self, items: int) -> None:
+        """After a transaction of so many."""
+        if self._closing:
+            return
+        if items >= CROWD:
+            self._doze(self._expected, LINGER_S)
+        elif items > 1 and self._patience.waits():
+            self._doze(self._expected, items * FEW_LINGER_S)
+            self._patience.note(paid=len(self._queue) >= self._expected)
 
     def _doze(self, items: int, most_s: float | None) -> None:
         """Until there are so many, or for so long."""

@@ -150,7 +150,7 @@ async def test_a_row_that_the_database_refuses_takes_none_of_the_others_with_it(
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that would wait for ever for the next calls, if it had to."""
     monkeypatch.setattr(writer, "LINGER_S", 600.0)
-    monkeypatch.setattr(writer, "LINGER_PER_ITEM_S", 600.0)
+    monkeypatch.setattr(writer, "FEW_LINGER_S", 600.0)
 
 
 @pytest.mark.usefixtures("patient")
