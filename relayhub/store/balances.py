@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from relayhub.store.intents import Balance
@@ -67,11 +67,12 @@ class KeyMoney:
     unlimited: bool
     limits: KeyLimits | None
     changed: bool = False
+    plain: bool = field(init=False)
+    """It has not ended and never ends, and its account alone bounds it."""
 
-    @property
-    def bounded(self) -> bool:
-        """It has ended, or ends at some time."""
-        return not (self.revoked_at is None and self.disabled_at is None and self.expires_at is None)
+    def __post_init__(self) -> None:
+        bounds = (self.limit, self.limits, self.expires_at, self.revoked_at, self.disabled_at)
+        self.plain = all(bound is None for bound in bounds)
 
     @property
     def remaining(self) -> int:
@@ -142,12 +143,10 @@ class Balances:
         return [(account.id, account.granted) for account in self._changed_accounts if account.granted]
 
     def write(self) -> None:
-        accounts, keys = self._changed_accounts, self._changed_keys
-        if accounts:
-            self._connection.executemany(_STORE_ACCOUNT, [(a.total, a.used, a.held, a.id) for a in accounts])
-        if keys:
-            self._connection.executemany(_STORE_KEY, [(key.used, key.held, key.id) for key in keys])
-        for account in accounts:
+        write = self._connection.execute
+        for account in self._changed_accounts:
+            write(_STORE_ACCOUNT, (account.total, account.used, account.held, account.id))
             account.changed, account.granted = False, 0
-        for key in keys:
+        for key in self._changed_keys:
+            write(_STORE_KEY, (key.used, key.held, key.id))
             key.changed = False

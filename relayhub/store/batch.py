@@ -50,6 +50,9 @@ Answer: TypeAlias = "str | int | bool | Settled | Balance | Opened | Redeemed | 
 
 SYSTEM_ACTOR = "system"
 
+SOON_S = 0.03
+"""A call that has been open for longer ends at some other time."""
+
 _HOLD_COLUMNS = (
     *("hold_id", "call_id", "account_id", "key_id", "amount_nano", "epoch_id", "created_at", "about"),
     *("tokens", "video_ms", "windows"),
@@ -108,6 +111,16 @@ class Batch:
         self._renew = False
         self._leave = False
         self._probe = False
+
+    def to_come(self) -> int:
+        """How many items may follow at once: whoever has seen a hold's end may ask again, and a hold that is not old may have
+        an upstream that answers at once."""
+        coming, since = self._calls.endings, self._now - SOON_S
+        for hold in reversed(self._known.holds.values()):
+            if hold.created_at < since:
+                break
+            coming += 1
+        return coming
 
     def _load_holds(self, touched: Touched) -> None:
         holds = self._known.holds

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from relayhub.store import refusals
 from relayhub.store.balances import AccountMoney, Balances, KeyMoney
-from relayhub.store.intents import EndHold, LedgerKind, OpenHold, Settled
+from relayhub.store.intents import EndHold, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
 from relayhub.store.limit_batch import LimitBatch
 from relayhub.store.many import insert_many
@@ -82,13 +82,14 @@ class CallBatch:
         key = money.keys.get(new.key_id)
         if key is None or key.account_id != new.account_id:
             return refusals.unknown_key()
-        account, amount, limits = money.accounts[key.account_id], new.amount_nano, key.limits
-        if (refusal := self._refusal(intent, key, account, job=job)) is not None:
-            return refusal
-        windows = 0
-        if limits is not None:
-            assert self._limits is not None
-            windows = self._limits.opened(limits, new, job=job)
+        account, amount, windows = money.accounts[key.account_id], new.amount_nano, 0
+        if not key.plain or amount > account.total - account.used - account.held:
+            refusal = self._refusal(new, key, account, job=job)
+            if refusal is not None:
+                return refusal
+            if key.limits is not None:
+                assert self._limits is not None
+                windows = self._limits.opened(key.limits, new, job=job)
         hold_id, call_id, by = intent.hold_id, new.call_id, JOBS_EPOCH if job else self._epoch_id
         values = (hold_id, call_id, account.id, key.id, amount, by, now, intent.about_json)
         hold = _new_tuple(HoldRow, (*values, new.tokens, new.video_ms, windows))
@@ -98,10 +99,9 @@ class CallBatch:
         self._ledger.append((now, _HOLD, account.id, key.id, hold_id, call_id, amount))
         return hold_id
 
-    def _refusal(self, intent: OpenHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> RelayhubError | None:
+    def _refusal(self, new: NewHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> RelayhubError | None:
         """The last of the questions is the account's: an unlimited one has been given what it lacked."""
-        new = intent.new
-        if key.bounded and (refusal := self.blocked(key)) is not None:
+        if (refusal := self.blocked(key)) is not None:
             return refusal
         if key.limits is not None:
             assert self._limits is not None
@@ -179,6 +179,10 @@ class CallBatch:
         """What is not about a call."""
         self._noted = True
         self._ledger.append((self._now, kind.value, account_id, amount, actor, reason))
+
+    @property
+    def endings(self) -> int:
+        return len(self._ended)
 
     def write_holds(self) -> None:
         if self.opened:

@@ -16,7 +16,7 @@ LOCK_POLL_MS = 30
 """SQLite's own waiting grows to 100 ms between two tries, which starves a waiter beside a busy process; whoever wants to
 write starts it afresh this often instead."""
 
-_KEPT_STATEMENTS = 512
+_KEPT_STATEMENTS = 256
 """The writer has one for each number of rows that it inserts at once."""
 
 _WAL_KEPT_BYTES = 64 << 20

@@ -15,11 +15,12 @@ import orjson
 
 from relayhub.store.rows import Row
 
-_ALL_SIZES_TO = 32
-"""So many rows, or fewer, are one statement: that is what gathers of a few dozen calls at once."""
+_ALL_SIZES_TO = 16
+"""So many rows, or fewer, are one statement."""
 
-_LARGE_SIZES = (64, 48, _ALL_SIZES_TO)
-"""Two of them, or three, do for most larger numbers. Each is compiled once and stays in the connection's cache."""
+_LARGE_SIZES = (64, 48, 32, 28, 24, 20)
+"""One of them and one of the smaller do for most larger numbers. Each is compiled once and stays in the connection's cache,
+where those of many columns take some 50 KB."""
 
 
 def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
@@ -29,8 +30,10 @@ def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[R
         while left >= size:
             _insert(connection, statement, rows[at : at + size])
             at, left = at + size, left - size
-    if left:
-        _insert(connection, statement, rows[at:] if at else rows)
+    while left:
+        size = min(left, _ALL_SIZES_TO)
+        _insert(connection, statement, rows[at : at + size] if at or size < left else rows)
+        at, left = at + size, left - size
 
 
 def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:

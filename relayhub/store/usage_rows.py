@@ -53,13 +53,14 @@ _SELDOM: tuple[tuple[int, tuple[str, ...], Callable[[UsageRecord], Row]], ...] =
 
 
 def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
-    filled = 0
-    for _, record in ended:
+    filled, rows = 0, []
+    for hold_id, record in ended:
         filled |= _filled(record)
-    rows = [_usual(hold_id, record) for hold_id, record in ended]
-    for group, _, values in _SELDOM:
-        if filled & group:
-            rows = [(*row, *values(record)) for row, (_, record) in zip(rows, ended, strict=True)]
+        rows.append(_usual(hold_id, record))
+    if filled:
+        for group, _, values in _SELDOM:
+            if filled & group:
+                rows = [(*row, *values(record)) for row, (_, record) in zip(rows, ended, strict=True)]
     insert_many(connection, _statement(filled), rows)
 
 
@@ -71,14 +72,11 @@ def _statement(filled: int) -> str:
 
 
 def _filled(record: UsageRecord) -> int:
-    filled = 0 if record.error_code is None else _ERROR
-    if record.user_identifier is not None:
-        filled |= _USER
-    if record.upstream_cost_nano is not None:
-        filled |= _UPSTREAM_COST
-    if record.media is not None or record.on_disconnect is not None:
-        filled |= _RARE
-    return filled
+    error = 0 if record.error_code is None else _ERROR
+    user = 0 if record.user_identifier is None else _USER
+    cost = 0 if record.upstream_cost_nano is None else _UPSTREAM_COST
+    rare = 0 if record.media is None and record.on_disconnect is None else _RARE
+    return error | user | cost | rare
 
 
 def _usual(hold_id: str, record: UsageRecord) -> Row:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from relayhub.store.connection import LOCK_WAIT_S, is_busy
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
 from relayhub.store.known import Known
+from relayhub.store.patience import Patience
 from relayhub.store.steps import no_step
 from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
@@ -53,7 +55,12 @@ CROWD = 8
 """Items in one transaction from which on it is worth to wait a little before the next."""
 
 LINGER_S = 0.003
-"""So long: what a transaction costs is shared by more of them, and a lone call never waits."""
+"""So long at most, or until as many have come as can be expected: what a transaction costs is shared by more of them."""
+
+FEW_LINGER_S = 0.0005
+"""So long for each item where they are fewer, if such waits have paid of late. A lone call never waits."""
+
+_NEVER = sys.maxsize
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
@@ -108,9 +115,10 @@ class Writer:
         self._calendar = calendar
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Item] = deque()
-        self._asleep = False
+        self._wake_at = _NEVER
+        """With so many items in the queue the thread wants to be woken."""
         self._bell: SimpleQueue[None] = SimpleQueue()
-        """Rung by whoever finds the thread asleep: cheaper than an event, and one ring too many does no harm."""
+        """Cheaper than an event, and one ring too many does no harm."""
         self._stop = threading.Event()
         self._closing = False
         self._failing: str | None = None
@@ -118,6 +126,9 @@ class Writer:
         self._pause_s = _FIRST_PAUSE_S
         self._alone = 0
         """So many items at the head of the queue get a transaction each: one of them spoilt a batch."""
+        self._expected = 0
+        """Items that may soon follow those of the last transaction."""
+        self._patience = Patience()
         self._connection: sqlite3.Connection | None = None
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
@@ -156,7 +167,7 @@ class Writer:
             self._ask_anyway(intent, told)
         else:
             queue.append((intent, told))
-            if self._asleep:
+            if len(queue) >= self._wake_at:
                 self._wake()
 
     def _ask_anyway(self, intent: Intent[object], told: Told) -> None:
@@ -176,17 +187,18 @@ class Writer:
 
     def _add(self, intent: Intent[object], told: Told) -> None:
         self._queue.append((intent, told))
-        if self._asleep:
+        if len(self._queue) >= self._wake_at:
             self._wake()
 
     def _wake(self) -> None:
-        self._asleep = False
+        self._wake_at = _NEVER
         self._bell.put(None)
 
     async def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """Write what is queued, for up to ``wait_s``, then stop the thread. What could not be written fails with
         ``HubError``; its holds stay open and are released as orphans by the next process. Idempotent."""
         self._closing = True
+        self._wake()  # it may be waiting for more
         try:
             async with asyncio.timeout(wait_s):
                 while self._queue or not self._stop.is_set():
@@ -202,20 +214,30 @@ class Writer:
     def _run(self) -> None:
         queue, stop = self._queue, self._stop
         while not stop.is_set():
-            if queue:
-                if self._process(self._take_batch()) >= CROWD:
-                    self._doze(LINGER_S)
-                continue
-            self._asleep = True
-            if not queue and not stop.is_set():  # an item that came before it was said is seen here
-                self._doze(None)
-            self._asleep = False
+            if not queue:
+                self._doze(1, None)
+            else:
+                self._gather(self._process(self._take_batch()))
         self._disconnect()
         self._refuse(self._take(len(queue)), refusals.unavailable("the store is closed"))
 
-    def _doze(self, most_s: float | None) -> None:
-        with suppress(Empty):
-            self._bell.get(timeout=most_s)
+    def _gather(self, items: int) -> None:
+        """After a transaction of so many."""
+        if self._closing:
+            return
+        if items >= CROWD:
+            self._doze(self._expected, LINGER_S)
+        elif items > 1 and self._patience.waits():
+            self._doze(self._expected, items * FEW_LINGER_S)
+            self._patience.note(paid=len(self._queue) >= self._expected)
+
+    def _doze(self, items: int, most_s: float | None) -> None:
+        """Until there are so many, or for so long."""
+        self._wake_at = items
+        if len(self._queue) < items and not self._stop.is_set():  # what came before it was said is seen here
+            with suppress(Empty):
+                self._bell.get(timeout=most_s)
+        self._wake_at = _NEVER
 
     def _take_batch(self) -> list[_Item]:
         if not self._alone:
@@ -298,6 +320,7 @@ class Writer:
         step("after_commit")
         if extra_sync:
             connection.execute("PRAGMA synchronous = NORMAL")
+        self._expected = batch.to_come()
         return _Done(items, answers, batch.records)
 
     def _begin(self, connection: sqlite3.Connection) -> None:

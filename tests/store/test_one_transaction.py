@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from relayhub.store import writer
+from relayhub.store.batch import SOON_S
 from relayhub.store.intents import Settled
 from relayhub.store.ledger import Ledger
+from relayhub.testing import FakeClock
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import HubError
 from relayhub.types.media import MediaUsage
@@ -90,7 +94,7 @@ async def test_rows_with_and_without_what_is_seldom_filled_are_each_their_own(tm
     assert [row[at["media"]] is not None for row in rows[0]] == [False, False, False, True, False, False, True]
 
 
-@pytest.mark.parametrize("number", [1, 2, 31, 32, 33, 47, 64, 65, 100, 113])
+@pytest.mark.parametrize("number", [1, 2, 15, 16, 17, 18, 19, 31, 33, 47, 64, 65, 100, 113])
 async def test_however_many_there_are_none_is_left_out(number: int, tmp_path: Path) -> None:
     path = tmp_path / "books.db"
     async with open_books(path, total=10_000) as books:
@@ -140,3 +144,60 @@ async def test_a_row_that_the_database_refuses_takes_none_of_the_others_with_it(
         assert await books.money() == (1000, 0, 10)
         assert await books.store.ledger.check() == []
     assert read(path, "SELECT call_id FROM usage ORDER BY 1") == [("req_0",), ("req_1",), ("req_3",), ("req_4",)]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that would wait for ever for the next calls, if it had to."""
+    monkeypatch.setattr(writer, "LINGER_S", 600.0)
+    monkeypatch.setattr(writer, "FEW_LINGER_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_calls_that_go_on_together_wait_for_each_other_and_not_longer(tmp_path: Path) -> None:
+    transactions = Transactions()
+    async with open_books(tmp_path / "books.db", on_step=transactions.on_step) as books:
+
+        async def calls() -> None:
+            for n in range(5):
+                await books.store.ledger.settle(await books.hold(10, f"req_{n}"), record(f"req_{n}"))
+
+        transactions.seen.clear()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(calls() for _ in range(8)))
+        assert len(transactions.seen) <= 5 * 2 + 4  # the first ones may find nobody to wait for
+        assert await books.store.ledger.check() == []
+
+
+@pytest.mark.usefixtures("patient")
+async def test_calls_that_take_long_are_not_waited_for(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_books(tmp_path / "books.db", clock=clock) as books, asyncio.timeout(30):
+        for n in range(8):
+            await books.hold(10, f"req_{n}")
+        clock.advance(SOON_S * 2)
+        for n in range(3):
+            holds = await asyncio.gather(books.hold(10, f"req_1{n}"), books.hold(10, f"req_2{n}"))
+            await asyncio.gather(*(books.store.ledger.release(hold, None) for hold in holds))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_call_that_is_alone_waits_for_nobody(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        for n in range(3):
+            await books.store.ledger.settle(await books.hold(10, f"req_{n}"), record(f"req_{n}"))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_store_that_closes_waits_for_nobody(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books:
+        await asyncio.gather(*(books.hold(10, f"req_{n}") for n in range(8)))
+        await asyncio.to_thread(_waits, books.store._writer)
+        began = time.monotonic()
+    assert time.monotonic() - began < writer.CLOSE_WAIT_S / 2
+
+
+def _waits(one: writer.Writer) -> None:
+    until = time.monotonic() + 10
+    while one._wake_at != 8:
+        assert time.monotonic() < until
