@@ -54,7 +54,7 @@ FRESH_S = 0.25
 CROWD = 8
 """Items in one transaction from which on it is worth to wait a little before the next."""
 
-LINGER_S = 0.003
+LINGER_S = 0.005
 """So long at most, or until as many have come as can be expected: what a transaction costs is shared by more of them."""
 
 FEW_LINGER_S = 0.0005
