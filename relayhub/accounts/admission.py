@@ -44,9 +44,9 @@ class Reservation:
         self.ended = True
         self._ledger.end(self._hold_id, record, told)
 
-    def note_delayed(self) -> None:
-        """It was not durable in time."""
-        log.error("settlement.delayed", hold_id=self._hold_id, waited_s=SETTLEMENT_WAIT_S)
+    def note_delayed(self, waited_s: float) -> None:
+        """Its end was not durable in time."""
+        log.error("settlement.delayed", hold_id=self._hold_id, waited_s=waited_s)
 
     async def release(self) -> None:
         """Give it all back; no usage row."""

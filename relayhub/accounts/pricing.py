@@ -50,9 +50,9 @@ class Price:
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
-        if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
-            per_million = usage.input_tokens * self.input + usage.output_tokens * self.output + self.call * TOKENS
-            return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+        given, made = usage.input_tokens, usage.output_tokens
+        if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens) and given >= 0 <= made:
+            return self._nano(given * self.input + made * self.output + self.call * TOKENS)
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
@@ -63,7 +63,7 @@ class Price:
             + usage.cached_tokens * cached
             + usage.cache_write_tokens * written
             + visible * self.output
-            + min(usage.reasoning_tokens, usage.output_tokens) * thought
+            + max(0, min(usage.reasoning_tokens, usage.output_tokens)) * thought
             + self.call * TOKENS
         )
 
@@ -85,8 +85,7 @@ class Price:
     def most_nano(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
         dearest_input, dearest_output = self._dearest
-        per_million = input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS
-        return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+        return self._nano(input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS)
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
         """What the upstream charges for it; ``None``: the config does not say. Without usage it is nothing."""

@@ -66,7 +66,6 @@ class DirectCall:
     _relaying: StreamRelay
     _reply: LeanReply
     _reservation: Asked
-    _trial: Trial
 
     def __init__(
         self, attempt: Attempt, way: SteadyWay, tally: Tally, client: DirectClient, router: Router, done: Done
@@ -79,13 +78,14 @@ class DirectCall:
         self._done = done
         self._stage = _Stage.ASKING
         self._begun: Begun | None = None
+        self._trial: Trial | None = None
         self._answer: WholeAnswer | None = None
         self._last = b""
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
 
     def begin(self, asked: Asked) -> None:
-        """``asked``: its hold, which tells :meth:`granted`. It counts as an open call from now on."""
+        """``asked``: its hold, of which :meth:`granted` will be told. It counts as an open call from now on."""
         self._reservation = asked
         self._attempt.settling.open_calls.enter(self, self._tally.call.principal.key_id)
 
@@ -115,9 +115,9 @@ class DirectCall:
         self._stage = _Stage.RELAYING
         tally, way = self._tally, self._way
         route = tally.route
-        tally.begin(route)
-        tally.trial = self._trial = self._router.alone(route)
         try:
+            tally.begin(route)
+            tally.trial = self._trial = self._router.alone(route)
             lane = self._lane = way.lane(tally.call, tally.model, route, self._router.clock)
             body = lane.body()
             if way.dropped:
@@ -203,7 +203,7 @@ class DirectCall:
 
     def settles_late(self) -> None:
         """See :class:`relayhub.gateway.settlement_waits.Waiting`."""
-        self._reservation.note_delayed()
+        self._reservation.note_delayed(self._attempt.settling.waits.wait_s)
         self._end(None)
 
     def _end(self, problem: BaseException | None) -> None:
@@ -216,11 +216,17 @@ class DirectCall:
                     self._client.give_end(self._last)
                 else:
                     self._client.give(answer.body, answer.content_type)
-            except (ClientLeft, Exception) as error:
+            except Exception as error:
                 problem = error
-        self._reply.leave()
-        self._trial.end(problem)
-        self._over(problem)
+        try:
+            self._reply.leave()
+            self._end_trial(problem)
+        finally:
+            self._over(problem)
+
+    def _end_trial(self, problem: BaseException | None) -> None:
+        if self._trial is not None:
+            self._trial.end(problem)
 
     def _over(self, problem: BaseException | None) -> None:
         self._stage = _Stage.OVER
@@ -263,7 +269,7 @@ class DirectCall:
             self._reply.leave()
         elif self._begun is not None:
             self._begun.abort()
-        self._trial.end(problem)
+        self._end_trial(problem)
 
     def _gone_on(self, task: asyncio.Task[None]) -> None:
         self._over(asyncio.CancelledError() if task.cancelled() else task.exception())

@@ -81,7 +81,7 @@ class _ExpressLane:
         if line.congested or transport is None or not (chunk.startswith(start) and chunk.endswith(b"\r\n")):
             return False
         alike, first, end = self._alike, len(start), len(chunk) - 2
-        if (chars := alike.chars(chunk, first, end)) < 0 or transport.is_closing() or not client.streaming:
+        if not client.streaming or transport.is_closing() or (chars := alike.chars(chunk, first, end)) < 0:
             return False
         if alike.as_it_is:
             client.last_write = at

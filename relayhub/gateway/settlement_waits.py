@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+import structlog
+
 from relayhub.types.limits import SETTLEMENT_WAIT_S
+
+log = structlog.get_logger("relayhub.call")
 
 
 class Waiting(Protocol):
@@ -15,7 +19,7 @@ class Waiting(Protocol):
 
 
 class SettlementWaits:
-    """Use on one loop."""
+    """``wait_s``: how long each may wait. Use on one loop."""
 
     __slots__ = ("_loop", "_timer", "_waiting", "wait_s")
     _loop: asyncio.AbstractEventLoop
@@ -37,11 +41,14 @@ class SettlementWaits:
         return self._waiting.pop(call, None) is not None
 
     def _ring(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        for call, until in tuple(self._waiting.items()):
-            if until > now:
-                self._timer = self._loop.call_at(until, self._ring)
-                return
+        late = [call for call, until in self._waiting.items() if until <= now]
+        for call in late:
             del self._waiting[call]
-            call.settles_late()
+        first = next(iter(self._waiting.values()), None)
+        self._timer = None if first is None else self._loop.call_at(first, self._ring)
+        for call in late:
+            try:
+                call.settles_late()
+            except Exception:  # the others must hear of it too
+                log.exception("settlement.unheard")

@@ -222,7 +222,7 @@ class PluginHost:
 
     @property
     def hears_of_settlements(self) -> bool:
-        """Whether any plugin wants to be told."""
+        """Whether any of the plugins that are loaded by now wants to be told."""
         return bool(self._implementations("relayhub_call_settled"))
 
     def notify_settled(self, record: UsageRecord) -> None:

@@ -296,7 +296,7 @@ class Health:
 
     def _count(self, provider: Provider, change: int) -> None:
         name = provider.name
-        calls = self._calls[name] = self._calls.get(name, 0) + change
+        calls = self._calls[name] = max(0, self._calls.get(name, 0) + change)
         if not calls:
             del self._calls[name]
         if self._elsewhere is not None and provider.max_in_flight is not None:

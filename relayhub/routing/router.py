@@ -108,9 +108,9 @@ class Router:
         return tuple(one.route for one in choice.taken)
 
     def alone(self, route: Route) -> Trial:
-        """The attempt of a call that has one route only; :meth:`Trial.end` it once."""
+        """The attempt of a call that has one route only. It has begun: :meth:`Trial.end` it once."""
         self.budget.called(route.provider.name)
-        return Trial(self, route).__enter__()
+        return Trial(self, route).begin()
 
     def hedge_after_s(self, operation: Operation) -> float | None:
         """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
@@ -203,6 +203,10 @@ class Trial:
         self._began = 0.0
 
     def __enter__(self) -> Trial:
+        return self.begin()
+
+    def begin(self) -> Trial:
+        """Without ``with``: :meth:`end` it once."""
         self._began = self._router.clock.monotonic()
         self._probe = self._router.health.begin(self.route)
         return self

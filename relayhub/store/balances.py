@@ -81,9 +81,8 @@ class KeyMoney:
 
 
 def _key(row: tuple[Any, ...]) -> KeyMoney:
-    values = [*row]
-    values[-1] = None if row[-1] is None else read_limits(row[-1])
-    return KeyMoney(*values)
+    limits = row[-1]
+    return KeyMoney(*row[:8], bool(row[8]), None if limits is None else read_limits(limits))
 
 
 class Balances:
@@ -111,7 +110,7 @@ class Balances:
     def _load_accounts(self, ids: set[str]) -> None:
         if ids:
             for row in self._connection.execute(_LOAD_ACCOUNTS, (json.dumps([*ids]),)):
-                self.accounts[row[0]] = AccountMoney(*row)
+                self.accounts[row[0]] = AccountMoney(row[0], bool(row[1]), *row[2:])
 
     def limited(self, key_ids: set[str]) -> dict[str, KeyLimits]:
         """The limits of those keys that have any."""

@@ -43,6 +43,7 @@ from relayhub.store.touched import Touched
 from relayhub.store.windows import Calendar
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
+from relayhub.types.limits import MAX_LEDGER_BATCH
 from relayhub.types.money import MAX_NANO
 
 Answer: TypeAlias = "str | int | bool | Settled | Balance | Opened | Redeemed | RelayhubError | None"
@@ -115,9 +116,9 @@ class Batch:
     def to_come(self) -> int:
         """How many items may follow at once: whoever has seen a hold's end may ask again, and a hold that is not old may have
         an upstream that answers at once."""
-        coming, since = self._calls.endings, self._now - SOON_S
+        coming, now = self._calls.endings, self._now
         for hold in reversed(self._known.holds.values()):
-            if hold.created_at < since:
+            if not 0 <= now - hold.created_at <= SOON_S or coming >= MAX_LEDGER_BATCH:
                 break
             coming += 1
         return coming

@@ -6,7 +6,6 @@ This is what nearly every item is about, so a step less for each counts here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import orjson
@@ -32,10 +31,13 @@ _DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
 _DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
 _OF_A_CALL = ("at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
 _OF_AN_ACCOUNT = ("at", "kind", "account_id", "amount_nano", "actor", "reason")
-_INSERT_LEDGER: Mapping[int, str] = {
-    len(columns): insert_or_fail("ledger", columns) for columns in (_OF_A_CALL, _OF_AN_ACCOUNT)
+_INSERT_LEDGER = {
+    True: insert_or_fail("ledger", _OF_A_CALL),
+    False: insert_or_fail("ledger", _OF_AN_ACCOUNT),
 }
-"""By the number of values; what a row has not is left out, for that is cheaper than to bind nothing."""
+"""By whether it is about a call; what a row has not is left out, for that is cheaper than to bind nothing."""
+
+_ABOUT_CALLS = frozenset({_HOLD, _SETTLEMENT, _RELEASE})
 
 _new_tuple = tuple.__new__
 """Of a named tuple in a third of the time that its own takes."""
@@ -194,15 +196,11 @@ class CallBatch:
 
     def write_ledger(self) -> None:
         """In the order in which it was decided."""
-        if not self._noted:
-            self._insert(self._ledger)
-        else:
-            for _, rows in groupby(self._ledger, len):
-                self._insert([*rows])
-
-    def _insert(self, rows: Sequence[Row]) -> None:
-        if rows:
-            insert_many(self._connection, _INSERT_LEDGER[len(rows[0])], rows)
+        if self._noted:
+            for about_calls, rows in groupby(self._ledger, _is_about_a_call):
+                insert_many(self._connection, _INSERT_LEDGER[about_calls], [*rows])
+        elif self._ledger:
+            insert_many(self._connection, _INSERT_LEDGER[True], self._ledger)
 
     def write_usage(self) -> None:
         if self._usage:
@@ -213,3 +211,7 @@ class CallBatch:
         if self._limits is not None:
             self._limits.write()
         self.money.write()
+
+
+def _is_about_a_call(row: Row) -> bool:
+    return row[1] in _ABOUT_CALLS

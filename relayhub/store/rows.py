@@ -1,4 +1,4 @@
-"""How values become rows: the one place that knows the order of columns for the writer's plain SQL."""
+"""How values become rows, for the writer's plain SQL. Statements name their columns; see :mod:`relayhub.store.usage_rows`."""
 
 from __future__ import annotations
 

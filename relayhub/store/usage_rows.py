@@ -42,6 +42,8 @@ _USUAL = (
     *("reasoning_tokens", "cost_nano", "shortfall_nano", "price", "attempts", "status", "first_byte_ms", "duration_ms"),
     "price_version",
 )
+"""In the order of :func:`_usual`."""
+
 _ERROR, _USER, _UPSTREAM_COST, _RARE = 1, 2, 4, 8
 _SELDOM: tuple[tuple[int, tuple[str, ...], Callable[[UsageRecord], Row]], ...] = (
     (_ERROR, ("error_code",), lambda record: (_text(record.error_code),)),

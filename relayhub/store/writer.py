@@ -1,8 +1,8 @@
 """The one writer of this process: a thread that commits whatever is waiting in one transaction.
 
-Callers hand in intents and get a future; the thread takes what has gathered, decides it in order, commits, and answers
-all of it at once. While it commits, the next batch gathers, so the cost of a commit is shared by however many calls
-there are.
+Callers hand in intents, and get a future or are called back; the thread takes what has gathered, decides it in order,
+commits, and answers all of it at once. While it commits, the next batch gathers, so the cost of a commit is shared by
+however many calls there are.
 
 When a transaction fails as a whole (locked, disk full, read-only), new requests are refused: nothing is sent upstream
 without a hold. Settlements and releases stay, in order, until they are written or the process closes.
@@ -162,15 +162,6 @@ class Writer:
 
     def ask(self, intent: Intent[object], told: Told) -> None:
         """As :meth:`submit`, for whoever does without a future; ``told`` is never called before this returns."""
-        queue = self._queue
-        if self._closing or len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS:
-            self._ask_anyway(intent, told)
-        else:
-            queue.append((intent, told))
-            if len(queue) >= self._wake_at:
-                self._wake()
-
-    def _ask_anyway(self, intent: Intent[object], told: Told) -> None:
         if (refusal := self._refusal(intent)) is not None:
             self._loop.call_soon(told, refusal)
         else:
@@ -227,7 +218,7 @@ class Writer:
             return
         if items >= CROWD:
             self._doze(self._expected, LINGER_S)
-        elif items > 1 and self._patience.waits():
+        elif items > 1 and len(self._queue) < self._expected and self._patience.waits():
             self._doze(self._expected, items * FEW_LINGER_S)
             self._patience.note(paid=len(self._queue) >= self._expected)
 
@@ -250,7 +241,7 @@ class Writer:
         return [queue.popleft() for _ in range(min(len(queue), most))]
 
     def _process(self, items: list[_Item]) -> int:
-        """How many there were."""
+        """How many were written and answered."""
         try:
             with self._turns:
                 done = self._transact(items)
@@ -259,12 +250,13 @@ class Writer:
                 self._one_by_one(items, error)
             else:
                 self._failed(items, error)
+            return 0
         except Exception as error:  # an item that cannot even be decided or bound must not stop the ledger
             self._one_by_one(items, error)
-        else:
-            self._succeeded()
-            self._step("before_acknowledge")
-            self._on_loop(self._acknowledge, done)
+            return 0
+        self._succeeded()
+        self._step("before_acknowledge")
+        self._on_loop(self._acknowledge, done)
         return len(items)
 
     def _one_by_one(self, items: list[_Item], error: Exception) -> None:
@@ -365,7 +357,7 @@ class Writer:
             try:
                 told(answer)
             except Exception:  # whoever it was for, the others must hear theirs
-                log.exception("ledger.unheard", intent=type(intent).__name__)
+                log.exception("ledger.unheard", intent=type(intent).__name__, hold_id=getattr(intent, "hold_id", None))
         if done.records:
             self._on_records(done.records)
         self._step("after_acknowledge")

@@ -131,7 +131,8 @@ def _address_space() -> int | None:
 
 
 def _text(file: str) -> str:
-    """Without a file object, which takes several times as long to make as this takes to read. A call may pay for it."""
+    """Without a file object, which takes several times as long to make as this takes to read: it is read in the turn of some
+    call."""
     try:
         descriptor = os.open(file, os.O_RDONLY)
     except OSError:

@@ -44,6 +44,14 @@ def test_one_token_costs_at_least_something() -> None:
     assert Price(input=1).cost_nano(Usage(input_tokens=1)) == 1
 
 
+@given(st.integers(-5, 10**9), st.integers(-5, 10**9), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_plain_counts_are_never_below_nothing(read: int, made: int, inp: int, out: int) -> None:
+    """Whatever a plugin says, nothing costs less than nothing."""
+    price = Price(input=inp, output=out)
+    exact = Fraction(max(read, 0) * inp + max(made, 0) * out, MILLION)
+    assert price.cost_nano(Usage(read, made)) == -(-exact.numerator // exact.denominator)
+
+
 def test_cached_written_and_reasoning_tokens_have_their_own_price() -> None:
     price = Price(10 * MILLION, 20 * MILLION, cached_input=MILLION, cache_write=12 * MILLION, reasoning=30 * MILLION)
     usage = Usage(input_tokens=100, output_tokens=50, cached_tokens=60, cache_write_tokens=10, reasoning_tokens=40)

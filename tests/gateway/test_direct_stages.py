@@ -224,6 +224,7 @@ def test_a_key_that_is_cut_in_the_turn_in_which_its_hold_is_granted(two_ways: Be
     assert "key_revoked" in str(task["answers"])
     assert "key_revoked" in str(direct["answers"])
     assert (task["requests"], task["usage"]) == (0, [])
+    assert direct["requests"] == 1  # it was sent in the same turn, and its row says what became of it
     assert [(row["outcome"], row["cost_nano"]) for row in direct["usage"]] == [("hub_error", 0)]  # type: ignore[attr-defined]
 
 

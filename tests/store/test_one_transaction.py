@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from relayhub.store import writer
+from relayhub.store import call_batch, schema, usage_rows, writer
 from relayhub.store.batch import SOON_S
 from relayhub.store.intents import Settled
 from relayhub.store.ledger import Ledger
@@ -201,3 +201,11 @@ def _waits(one: writer.Writer) -> None:
     until = time.monotonic() + 10
     while one._wake_at != 8:
         assert time.monotonic() < until
+
+
+def test_every_column_has_its_place_in_a_statement() -> None:
+    """A column that nobody names stays empty, and nothing would say so."""
+    seldom = [name for _, names, _ in usage_rows._SELDOM for name in names]
+    assert sorted([*usage_rows._USUAL, *seldom]) == sorted(schema.usage.columns.keys())
+    ledger = {*call_batch._OF_A_CALL, *call_batch._OF_AN_ACCOUNT, "id"}
+    assert ledger == set(schema.ledger.columns.keys())

@@ -16,6 +16,11 @@ _TIMEOUT = re.compile(r"(?:^|[,; \t])timeout=([0-9]{1,6})(?:$|[,; \t])", re.IGNO
 _KEPT_LINES = 1024
 """Most lines of an answer's head are those of the one before."""
 
+_LONGEST_KEPT = 128
+"""Bytes of a line. Longer ones are mostly cookies and policies."""
+
+_KEPT_STARTS = 16
+
 _LONGEST_LENGTH = 18
 """Digits: below 2^63, whatever the reader on the other side counts with."""
 
@@ -54,7 +59,7 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
         raise Broken(f"the answer has more than {MAX_UPSTREAM_HEADERS} headers")
     headers: dict[str, str] = {}
     for line in lines[1:-2]:
-        name, value = _field(line)
+        name, value = _known_field(line) if len(line) <= _LONGEST_KEPT else _field(line)
         if name in headers:
             if name in _NEVER_TWICE:
                 raise Broken(f"the answer has {name} twice")
@@ -64,7 +69,7 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
     return headers
 
 
-@lru_cache(_KEPT_LINES)
+@lru_cache(_KEPT_STARTS)
 def _start(line: bytes) -> tuple[bool, int]:
     """Whether it is HTTP/1.1, and the status."""
     match = _START.fullmatch(line)
@@ -73,7 +78,6 @@ def _start(line: bytes) -> tuple[bool, int]:
     return match[1] == b"1", int(match[2])
 
 
-@lru_cache(_KEPT_LINES)
 def _field(line: bytes) -> tuple[str, str]:
     """Name, lower case, and value."""
     match = _FIELD.fullmatch(line)
@@ -81,6 +85,9 @@ def _field(line: bytes) -> tuple[str, str]:
         raise Broken(f"the answer's head is not valid HTTP: {line[:80]!r}")
     name, value = match[1].decode().lower(), match[2].decode("utf-8", "surrogateescape")
     return name, value.strip(" \t")
+
+
+_known_field = lru_cache(_KEPT_LINES)(_field)
 
 
 def _framing(status: int, headers: dict[str, str], method: str, modern: bool) -> Framing:

@@ -188,9 +188,11 @@ class QuickDoor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._call is not None:
             self._wait_with(data)
+        elif self.transport is None or self.transport.is_closing():
+            return  # TLS still reads while it sends the last answer
         elif self._head is not None:
             self._add(data)
-        elif self.transport is not None and not self.transport.is_closing():  # TLS reads while it sends the last answer
+        else:
             self._read(self._buffer + data if self._buffer else data)
 
     def _read(self, buffer: bytes) -> None:
