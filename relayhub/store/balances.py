@@ -81,8 +81,10 @@ class KeyMoney:
 
 
 def _key(row: tuple[Any, ...]) -> KeyMoney:
-    limits = row[-1]
-    return KeyMoney(*row[:8], bool(row[8]), None if limits is None else read_limits(limits))
+    values = [*row]
+    unlimited, limits = values[-2:]
+    values[-2:] = bool(unlimited), None if limits is None else read_limits(limits)
+    return KeyMoney(*values)
 
 
 class Balances:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from relayhub.dialects.codec import Framing
+from relayhub.dialects.comparing import Comparing
 from relayhub.gateway.call import ClientLeft
-from relayhub.gateway.chunk_client import ChunkClient, ChunkLine
+from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.types.limits import WRITE_STALL_S
+from relayhub.upstream.lean.sink import Express
 from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound
+from relayhub.web.quick.express import ChunkLine, ExpressLane
 
 OK = 200
 REASONS: Mapping[int, str] = {
@@ -91,6 +94,9 @@ class QuickAnswer(AnswerStream, ChunkClient):
         else:
             self._put(whole_answer(OK, headers, b"", self.line.date(), len(body)))
             self._put(body)
+
+    def lane(self, stream: Comparing) -> Express:
+        return ExpressLane(stream, self).take
 
     def push(self, frames: bytes) -> bool:
         transport = self.line.transport
