@@ -245,6 +245,9 @@ class DirectCall:
         rest = self._tried(work)
         try:
             await self._attempt.settling.attended(rest, self._tally, self._reservation, self)
+        except asyncio.CancelledError:
+            self._attempt.settling.tell_cut(self._tally, self)  # if it was while it settled
+            raise
         finally:
             if not self._reservation.ended:
                 await self._reservation.release()
@@ -272,8 +275,22 @@ class DirectCall:
         self._end_trial(problem)
 
     def _gone_on(self, task: asyncio.Task[None]) -> None:
-        self._over(asyncio.CancelledError() if task.cancelled() else task.exception())
+        problem = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._task = self._begun = None
+        if isinstance(problem, (RelayhubError, ClientLeft)):
+            without_frames(problem)
+        self._over(problem)
+
+
+def without_frames(error: BaseException | None) -> None:
+    """Who is told of it has no use for where it was raised; and the frames have the call, which has them."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 async def _raising(error: BaseException) -> None:
-    raise error
+    try:
+        raise error
+    finally:
+        del error  # its traceback has this frame

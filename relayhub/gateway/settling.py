@@ -109,10 +109,18 @@ class Settling:
         """Raises what the client of a cancelled call is told, if it was the hub that cancelled it; the task goes on then."""
         by_hub = None if tally.departure.left else self.open_calls.cancelled_by_hub(call)
         if by_hub is not None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            raise by_hub
+            _go_on()
+            try:
+                raise by_hub
+            finally:
+                del by_hub  # its traceback has this frame, and the task has that
+
+
+def _go_on() -> None:
+    """The task that was cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
 
 
 def _outcome(error: RelayhubError) -> Outcome:

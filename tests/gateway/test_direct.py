@@ -8,8 +8,9 @@ import asyncio
 import gc
 import gzip
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 import structlog
@@ -18,9 +19,10 @@ from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
 from relayhub.gateway.direct import DirectCall
 from relayhub.gateway.tally import Tally
+from relayhub.store.refusals import revoked_key
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.quick.visit import Visit
-from tests.support.inner_hub import InnerHub, Scripted, inner_hub, until
+from tests.support.inner_hub import InnerHub, RawClient, Scripted, inner_hub, until
 from tests.support.openai_wire import DONE, chunk, completion, error
 from tests.support.raw_upstream import Script, answer_then_close, answer_then_hang, chunked, http
 from tests.support.two_ways import FRAMES, STREAM, USAGE, WHOLE, Bench, Seen, told
@@ -277,16 +279,73 @@ def test_whatever_the_code_of_a_lane_raises(
     assert all("provider_failed" in text for text, _ in seen["answers"])  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_nothing_of_a_call_is_left_to_the_collector(tmp_path: Path, stream: bool) -> None:
-    """What keeps itself alive is found late, and looking for it is dear."""
-    upstream = Scripted(STREAM if stream else WHOLE)
+Ending: TypeAlias = "Callable[[InnerHub, RawClient, Scripted], Awaitable[None]]"
+
+
+async def _whole(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    client.ask()
+    assert (await client.answer()).whole
+
+
+async def _streamed(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(STREAM)
+    client.ask(stream=True)
+    assert (await client.answer()).whole
+
+
+async def _refused(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(http(error("no", type_="server_error"), status="500 No"))
+    client.ask()
+    assert (await client.answer()).status != 200
+
+
+async def _broken_off(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_close(STREAM[:-200]))
+    client.ask(stream=True)
+    await client.answer()
+
+
+async def _left_waiting(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_hang(b""))
+    client.ask()
+    await until(lambda: bool(upstream.requests))
+    client.leave()
+
+
+async def _left_streaming(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_hang(STREAM[:-200]))
+    client.ask(stream=True)
+    await client.until(b"Hel")
+    client.leave()
+
+
+async def _cut(inner: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_hang(STREAM[:-200]))
+    client.ask(stream=True)
+    await client.until(b"Hel")
+    inner.hub.open_calls.cut_key(inner.key_id, revoked_key())
+    await client.answer()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(
+    "ending",
+    [_whole, _streamed, _refused, _broken_off, _left_waiting, _left_streaming, _cut],
+    ids=lambda one: one.__name__,
+)
+async def test_nothing_of_a_call_is_left_to_the_collector(tmp_path: Path, ending: Ending, kept: bool) -> None:
+    """However it ends. What keeps itself alive, with its request and all, is found late, and looking for it is dear."""
+    upstream = Scripted(WHOLE)
     async with upstream.serving(), inner_hub(tmp_path, upstream.url) as inner, inner.client() as client:
+        if kept:  # the connection to the upstream
+            await inner.chat()
+            upstream.requests.clear()
+        gc.collect()
         gc.disable()
         try:
             before = _parts_of_calls()  # what other tests have left
-            client.ask(stream=stream)
-            assert (await client.answer()).whole
+            await ending(inner, client, upstream)
+            await inner.calm()
             await until(lambda: len(_parts_of_calls()) <= len(before), lambda: str(_parts_of_calls()))
         finally:
             gc.enable()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sqlite3
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Coroutine, Iterator, MutableMapping
 from pathlib import Path
 
 import pytest
@@ -104,6 +104,23 @@ class Stages:
         self._go.set()
         await self._settling()
 
+    async def failing(self) -> None:
+        """What its failure costs is being settled."""
+        await self.script(b"", http(b"{}", status="500 No"))
+        self.client.ask()
+        await self._failing()
+
+    async def failing_streamed(self) -> None:
+        await self.script(b"", STREAM[:CUT_AT])
+        self.client.ask(stream=True)
+        await self._failing()
+
+    async def _failing(self) -> None:
+        await until(lambda: len(self.upstream.requests) == 1)
+        self.inner.gate.close()
+        self._go.set()
+        await self._settling()
+
     async def _settling(self) -> None:
         await until(lambda: self.inner.gate.reached and self.inner.pool.size == 0)
         await self._turns()
@@ -166,7 +183,18 @@ def test_a_call_that_the_hub_ends_while_it_waits_for_the_store(two_ways: Bench, 
     assert ("revoked" in str(direct["answers"]) or "shutting" in str(direct["answers"])) is (stage in UNSENT)
 
 
-async def ended_by_hub(inner: InnerHub, upstream: Scripted, stage: str, by: str) -> Seen:
+@pytest.mark.parametrize("by", ["key", "stop"])
+@pytest.mark.parametrize("stage", ["failing", "failing_streamed"])
+def test_a_call_that_the_hub_ends_while_its_failure_is_settled(two_ways: Bench, stage: str, by: str) -> None:
+    def test(inner: InnerHub, upstream: Scripted) -> Coroutine[object, object, Seen]:
+        return ended_by_hub(inner, upstream, stage, by, settling=True)
+
+    seen = two_ways.both(test)
+    assert ("key_revoked" if by == "key" else "shutting_down") in str(seen["answers"])
+    assert [row["outcome"] for row in seen["usage"]] == ["upstream_error"]  # type: ignore[attr-defined]
+
+
+async def ended_by_hub(inner: InnerHub, upstream: Scripted, stage: str, by: str, *, settling: bool = False) -> Seen:
     async with inner.client() as client:
         stages = Stages(inner, upstream, client)
         await getattr(stages, stage)()
@@ -176,7 +204,7 @@ async def ended_by_hub(inner: InnerHub, upstream: Scripted, stage: str, by: str)
         else:
             cutting = asyncio.create_task(inner.hub.open_calls.cut_off())
             await asyncio.sleep(0)
-        if stage not in SETTLED:
+        if stage not in SETTLED and not settling:
             await until(lambda: inner.in_flight == 0)
         stages.go_on()
         answer = await client.answer()

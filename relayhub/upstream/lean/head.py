@@ -40,7 +40,8 @@ class Head(NamedTuple):
 def parse_head(block: bytes, method: str) -> Head:
     """``block``: status line to empty line, inclusive. ``method``: of the request. Raises :class:`Broken`."""
     lines = block.split(b"\r\n")
-    modern, status = _start(lines[0])
+    start = lines[0]
+    modern, status = _known_start(start) if len(start) <= _LONGEST_KEPT else _start(start)
     headers = _fields(lines)
     connection = headers.get("connection")
     return Head(
@@ -69,7 +70,6 @@ def _fields(lines: list[bytes]) -> dict[str, str]:
     return headers
 
 
-@lru_cache(_KEPT_STARTS)
 def _start(line: bytes) -> tuple[bool, int]:
     """Whether it is HTTP/1.1, and the status."""
     match = _START.fullmatch(line)
@@ -87,6 +87,7 @@ def _field(line: bytes) -> tuple[str, str]:
     return name, value.strip(" \t")
 
 
+_known_start = lru_cache(_KEPT_STARTS)(_start)
 _known_field = lru_cache(_KEPT_LINES)(_field)
 
 

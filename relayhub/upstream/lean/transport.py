@@ -121,7 +121,8 @@ class _Beginning:
         self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
     ) -> None:
         self._reply: LeanReply | None = None
-        self._task = asyncio.get_running_loop().create_task(self._run(transport, prepared, body, deadlines, listener))
+        work = self._run(transport, prepared, body, deadlines, listener)
+        self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(work)
 
     async def _run(
         self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
@@ -134,11 +135,13 @@ class _Beginning:
             listener.failed(faults.broke_off(repr(error)))
         else:
             listener.replied(self._reply)
+        finally:
+            self._task = None  # what ends it has this frame
 
     def abort(self) -> None:
         if self._reply is not None:
             self._reply.abort()
-        else:
+        elif self._task is not None:
             self._task.cancel()
 
 

@@ -234,5 +234,8 @@ class Visit:
 
 
 async def _raised(problem: BaseException | None) -> None:
-    if problem is not None:
-        raise problem
+    try:
+        if problem is not None:
+            raise problem
+    finally:
+        del problem  # its traceback has this frame

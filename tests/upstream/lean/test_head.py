@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
@@ -142,3 +144,16 @@ def test_the_number_of_headers_is_bounded() -> None:
 @pytest.mark.parametrize(("value", "coding"), [("GZIP", "gzip"), ("identity", None), ("", None)])
 def test_content_codings(value: str, coding: str | None) -> None:
     assert parse_head(head(f"content-encoding: {value}"), "POST").coding == coding
+
+
+def test_long_lines_are_not_remembered() -> None:
+    """Of cookies and policies there is no end, and a head may have 64 KiB of them."""
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            line = f"set-cookie: {number}{'x' * 20_000}"
+            parse_head(f"HTTP/1.1 200 OK{'k' * 20_000}{number}\r\n{line}\r\n\r\n".encode(), "POST")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
