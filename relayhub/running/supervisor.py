@@ -178,7 +178,7 @@ class Supervisor:
         except ControlError as error:
             if worker.process.returncode is None and not self._stopping.is_set():
                 log.error("worker.not_ready", worker=worker.number, pid=worker.pid, detail=str(error))  # noqa: TRY400
-                worker.kill()
+                await worker.put_down()
             return
         worker.ready = answer
         log.info("worker.ready", worker=worker.number, pid=worker.pid)

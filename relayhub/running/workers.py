@@ -14,6 +14,9 @@ from relayhub.running.control import MAX_LINE, ControlError, answer_of, question
 from relayhub.running.post import Post
 from relayhub.types.json import JsonObject
 
+LAST_WORDS_S = 0.5
+"""So long a process whose channel is closed may take to end."""
+
 
 @dataclass(slots=True)
 class Worker:
@@ -72,6 +75,14 @@ class Worker:
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
+
+    async def put_down(self) -> None:
+        """End it, unless it is ending by itself: whoever sends a signal just then takes its exit status away."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.process.wait()
+        except TimeoutError:
+            self.kill()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
