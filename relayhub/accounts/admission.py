@@ -28,7 +28,7 @@ class Reservation:
 
     __slots__ = ("_hold_id", "_ledger", "ended")
 
-    def __init__(self, ledger: Ledger, hold_id: str) -> None:
+    def __init__(self, ledger: Ledger, hold_id: int) -> None:
         self._ledger = ledger
         self._hold_id = hold_id
         self.ended = False
@@ -88,17 +88,18 @@ class Asked(Reservation):
         self._admission = admission
         self._principal = principal
         self._told: AskedTold | None = told
-        self._intent = intent = ledger.ask(new, self._answered)
-        self._hold_id = intent.hold_id
+        self._intent = ledger.ask(new, self._answered)
 
     def _answered(self, answer: object) -> None:
         told, self._told = self._told, None  # who is told has this, and neither should keep the other
         if isinstance(answer, ClientError):
             self._admission.note_refused(self._principal, answer)
+        if isinstance(answer, int):
+            self._hold_id = answer
+            if told is None:
+                self._ledger.release(answer, None)  # it was written when it was given up
         if told is not None:
             told(answer if isinstance(answer, RelayhubError) else None)
-        elif isinstance(answer, str):
-            self._ledger.release(self._hold_id, None)  # it was written when it was given up
 
     def give_up(self) -> None:
         """Whatever was or will be held is given back by itself."""
@@ -157,7 +158,7 @@ class Admission:
         del self._busy[principal.key_id]
 
 
-async def _durable(ending: asyncio.Future[Settled], hold_id: str) -> Settled | None:
+async def _durable(ending: asyncio.Future[Settled], hold_id: int) -> Settled | None:
     """Cancelling ``ending`` withdraws nothing, so nothing needs to stand between it and whoever waits."""
     late: list[bool] = []
 

@@ -38,6 +38,8 @@ class TurnState:
     """Call id → signature, signer."""
     call_ids: list[str] = field(default_factory=list)
     _open: ReasoningPart | None = None
+    _texts: list[str] = field(default_factory=list)
+    """Of the open part."""
 
     def note(self, event: ChatEvent) -> None:
         """One event of a streamed answer."""
@@ -49,17 +51,22 @@ class TurnState:
             case _:
                 pass
 
+    def note_more(self, text: str) -> None:
+        """Of the thinking that was noted last, whose signature has not come."""
+        self._texts.append(text)
+
     def _note_reasoning(self, delta: ReasoningDelta) -> None:
-        part = self._open or ReasoningPart("")
-        part = replace(
-            part,
-            text=part.text + delta.text,
-            signature=delta.signature or part.signature,
-            redacted=delta.redacted or part.redacted,
-            signer=delta.signer or part.signer,
-            wire_field=delta.wire_field or part.wire_field,
-        )
-        self._open = part
+        part = self._open
+        self._texts.append(delta.text)
+        if part is None or delta.signature or delta.redacted or (delta.signer, delta.wire_field) != _source(part):
+            part = part or ReasoningPart("")
+            self._open = replace(
+                part,
+                signature=delta.signature or part.signature,
+                redacted=delta.redacted or part.redacted,
+                signer=delta.signer or part.signer,
+                wire_field=delta.wire_field or part.wire_field,
+            )
         if delta.signature or delta.redacted:  # they come whole, with the end of their block
             self._close()
 
@@ -71,7 +78,8 @@ class TurnState:
 
     def _close(self) -> None:
         if self._open is not None:
-            self.reasoning.append(self._open)
+            self.reasoning.append(replace(self._open, text="".join(self._texts)))
+            self._texts.clear()
             self._open = None
 
     @classmethod
@@ -100,6 +108,10 @@ class TurnState:
         reasoning: list[Json] = [{name: getattr(part, name) for name in _REASONING_FIELDS} for part in self.reasoning]
         calls: JsonObject = {call_id: list(signed) for call_id, signed in self.signed_calls.items()}
         return orjson.dumps({"reasoning": reasoning, "calls": calls})
+
+
+def _source(part: ReasoningPart) -> tuple[str | None, str | None]:
+    return part.signer, part.wire_field
 
 
 def load_state(dumped: bytes) -> TurnState:

@@ -26,7 +26,7 @@ from relayhub.routing.router import Router, Way
 from relayhub.sdk.clock import Clock
 from relayhub.sdk.media import JobWire
 from relayhub.sdk.provider import Steps
-from relayhub.store.ids import new_hold_id, new_job_id
+from relayhub.store.ids import new_job_id
 from relayhub.store.intents import NewHold, OpenHold
 from relayhub.store.job_intents import Changes, Once, Opened
 from relayhub.store.jobs import Jobs
@@ -100,6 +100,7 @@ class Submissions:
         if opened.replayed:
             await self.lending.take_back(call.request, variants.lent)
             return await self._replay(opened.job_id, same_body=opened.same_body)
+        job = replace(job, hold_id=opened.hold_id)
         if refusal is not None:
             await self.lending.take_back(call.request, variants.lent)
             await self.endings.refuse(job, refusal)
@@ -146,7 +147,6 @@ class Submissions:
         return Job(
             id=new_job_id(),
             call_id=call.id,
-            hold_id=new_hold_id(),
             kind=call.kind,
             dialect=call.dialect,
             platform=call.platform,
@@ -176,7 +176,7 @@ class Submissions:
         video_ms = max(offer.usage.video_ms for offer in offers)
         who = call.principal
         new = NewHold(call.id, who.key_id, who.account_id, amount, about, video_ms=video_ms)
-        return OpenHold(job.hold_id, new, msgspec.json.encode(about).decode())
+        return OpenHold(new, msgspec.json.encode(about).decode())
 
     def _once(self, call: MediaCall) -> Once | None:
         if call.once is None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +17,8 @@ from relayhub.store.backup_proof import Proof, prove
 from relayhub.store.durable import SIDE_FILES, beside, draft_of, drop_side_files, exists, put_in_place, sync
 from relayhub.store.errors import StoreError
 from relayhub.store.known import JOBS_EPOCH
+from relayhub.store.sole_use import sole_use
 from relayhub.store.vault import Vault
-
-_SHARED_LOCK = (0x40000002, 510)
-"""Where SQLite's connections lock a database file: each has at least one of these bytes while it is open in WAL mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ def _exchange(draft: Path, database: Path, now: float) -> Path | None:
         put_in_place(draft, database, replace=False)
         return None
     _fold_log(database)
-    with _alone(database):
+    with sole_use(database):
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         kept = beside(database, f".before-restore-{stamp}")
         _keep(database, kept)
@@ -129,23 +125,5 @@ def _fold_log(database: Path) -> None:
 
 def _refuse_if_used(database: Path) -> None:
     if database.exists():
-        with _alone(database):
+        with sole_use(database):
             pass
-
-
-@contextmanager
-def _alone(database: Path) -> Iterator[None]:
-    """While nobody has the database open, whatever is in it; whoever comes now has to wait. Raises ``StoreError``. Not while
-    this process has it open: closing any descriptor of a file ends all of a process's locks on it."""
-    start, length = _SHARED_LOCK
-    descriptor = os.open(database, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-        except (BlockingIOError, PermissionError):
-            raise StoreError(
-                f"{database}: a server or another command has this database open; stop it first (SIGTERM, then wait)."
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

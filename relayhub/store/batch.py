@@ -99,7 +99,7 @@ class Batch:
         self._now = now
         self._step = on_step
         self._dead_epochs: list[str] = []
-        self._orphans: list[str] = []
+        self._orphans: list[int] = []
         touched = Touched(intents, known.holds)
         if touched.unknown or touched.others:
             self._load_holds(touched)
@@ -135,11 +135,11 @@ class Batch:
             if (hold := holds.get(hold_id)) is not None:
                 touched.ending(hold)
 
-    def _load_orphans(self) -> list[str]:
+    def _load_orphans(self) -> list[int]:
         """Which epochs are dead, and what they left open. In one transaction, so that nobody can open more."""
         rows = self._connection.execute(_LOAD_EPOCHS).fetchall()
         self._dead_epochs = [row[0] for row in rows if self._epoch.finds_dead(row, self._now)]
-        found: list[str] = []
+        found: list[int] = []
         for epoch_id in self._dead_epochs:
             for row in self._connection.execute(_LOAD_EPOCH_HOLDS, (epoch_id,)):
                 self._known.holds[row[0]] = HoldRow(*row)
@@ -192,7 +192,7 @@ class Batch:
         if (before := self._jobs.replayed(intent)) is not None:
             return before
         held = self._calls.open(intent.hold, job=True)
-        return self._jobs.open(intent) if isinstance(held, str) else held
+        return self._jobs.open(intent, held) if isinstance(held, int) else held
 
     def _finish_job(self, intent: FinishJob) -> bool:
         won = self._jobs.finish(intent)

@@ -29,8 +29,9 @@ _HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.valu
 _INSERT_HOLD = insert_or_fail("holds")
 _DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
 _DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
-_OF_A_CALL = ("at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
-_OF_AN_ACCOUNT = ("at", "kind", "account_id", "amount_nano", "actor", "reason")
+_NEWEST_ENTRY = "SELECT coalesce(max(id), 0) FROM ledger"
+_OF_A_CALL = ("id", "at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
+_OF_AN_ACCOUNT = ("id", "at", "kind", "account_id", "amount_nano", "actor", "reason")
 _INSERT_LEDGER = {
     True: insert_or_fail("ledger", _OF_A_CALL),
     False: insert_or_fail("ledger", _OF_AN_ACCOUNT),
@@ -47,7 +48,8 @@ class CallBatch:
     """Used by :class:`relayhub.store.batch.Batch`. ``records``: the usage rows, as they were charged."""
 
     __slots__ = (
-        *("_connection", "_ended", "_epoch_id", "_holds", "_ledger", "_limits", "_now", "_noted", "_usage"),
+        *("_connection", "_ended", "_entries", "_epoch_id", "_holds", "_known", "_ledger", "_limits", "_now", "_noted"),
+        "_usage",
         *("money", "opened", "records"),
     )
 
@@ -70,13 +72,17 @@ class CallBatch:
         self._connection = connection
         self._epoch_id = epoch_id
         self._now = now
+        self._known = known
         self._holds = known.holds
+        if known.entries is None:
+            (known.entries,) = connection.execute(_NEWEST_ENTRY).fetchone()
+        self._entries: int = known.entries
         self._ledger: list[Row] = []
         self._noted = False
-        self._ended: list[str] = []
+        self._ended: list[int] = []
         self._usage: list[Ended] = []
 
-    def open(self, intent: OpenHold, *, job: bool = False) -> str | RelayhubError | None:
+    def open(self, intent: OpenHold, *, job: bool = False) -> int | RelayhubError | None:
         """The hold's id; ``None`` if nobody wants it any more."""
         if intent.abandoned:
             return None
@@ -92,13 +98,14 @@ class CallBatch:
             if key.limits is not None:
                 assert self._limits is not None
                 windows = self._limits.opened(key.limits, new, job=job)
-        hold_id, call_id, by = intent.hold_id, new.call_id, JOBS_EPOCH if job else self._epoch_id
+        self._entries = hold_id = self._entries + 1
+        call_id, by = new.call_id, JOBS_EPOCH if job else self._epoch_id
         values = (hold_id, call_id, account.id, key.id, amount, by, now, intent.about_json)
         hold = _new_tuple(HoldRow, (*values, new.tokens, new.video_ms, windows))
         money.move(key, account, amount)
         self.opened.append(hold)
         self._holds[hold_id] = hold
-        self._ledger.append((now, _HOLD, account.id, key.id, hold_id, call_id, amount))
+        self._ledger.append((hold_id, now, _HOLD, account.id, key.id, hold_id, call_id, amount))
         return hold_id
 
     def _refusal(self, new: NewHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> RelayhubError | None:
@@ -153,12 +160,13 @@ class CallBatch:
         self.money.move(key, account, -held, charged)
         self._ended.append(hold_id)
         kind, amount = (_SETTLEMENT, charged) if charge else (_RELEASE, held)
-        self._ledger.append((self._now, kind, account_id, key_id, hold_id, call_id, amount))
+        self._entries = entry = self._entries + 1
+        self._ledger.append((entry, self._now, kind, account_id, key_id, hold_id, call_id, amount))
         return charged
 
     def _record(self, hold: HoldRow, record: UsageRecord, charged: int, shortfall: int) -> None:
-        """The hold says whose call it was, whatever the record says."""
-        hold_id, call_id, account_id, key_id = hold[:4]
+        """The hold says whose call it was, whatever the record says; it has just been closed."""
+        _, call_id, account_id, key_id = hold[:4]
         if (
             record.cost_nano != charged
             or record.shortfall_nano != shortfall
@@ -174,13 +182,14 @@ class CallBatch:
                 cost_nano=charged,
                 shortfall_nano=shortfall,
             )
-        self._usage.append((hold_id, record))
+        self._usage.append((self._entries, record))
         self.records.append(record)
 
     def note(self, kind: LedgerKind, account_id: str, amount: int, actor: str, reason: str) -> None:
         """What is not about a call."""
         self._noted = True
-        self._ledger.append((self._now, kind.value, account_id, amount, actor, reason))
+        self._entries = entry = self._entries + 1
+        self._ledger.append((entry, self._now, kind.value, account_id, amount, actor, reason))
 
     @property
     def endings(self) -> int:
@@ -196,6 +205,7 @@ class CallBatch:
 
     def write_ledger(self) -> None:
         """In the order in which it was decided."""
+        self._known.entries = self._entries
         if self._noted:
             for about_calls, rows in groupby(self._ledger, _is_about_a_call):
                 insert_many(self._connection, _INSERT_LEDGER[about_calls], [*rows])
@@ -214,4 +224,4 @@ class CallBatch:
 
 
 def _is_about_a_call(row: Row) -> bool:
-    return row[1] in _ABOUT_CALLS
+    return row[2] in _ABOUT_CALLS

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
-from sqlalchemy import FromClause, Select, Table, Text, and_, case, cast, func, literal, or_, select, union_all
+from sqlalchemy import (
+    FromClause,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from relayhub.store.async_connection import AsyncConnection
+from relayhub.store.check_blocks import times_differing, times_returning, values_differing
 from relayhub.store.intents import LedgerKind
 from relayhub.store.schema import (
     accounts,
@@ -30,7 +46,10 @@ MOST_SHOWN = 50
 _POINTING_NOWHERE = 'SELECT "table", rowid, parent FROM pragma_foreign_key_check'
 
 _TOTALS = (LedgerKind.GRANT, LedgerKind.REDEMPTION, LedgerKind.ADJUSTMENT)
-_ENDS = (LedgerKind.SETTLEMENT, LedgerKind.RELEASE)
+_ENDS: list[ColumnElement[str]] = [
+    literal_column(f"'{kind.value}'") for kind in (LedgerKind.SETTLEMENT, LedgerKind.RELEASE)
+]
+"""In the words of the index that has them; it is not used for values that are bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +83,13 @@ async def _pointing_nowhere(connection: AsyncConnection) -> list[Violation]:
 
 
 @cache
-def _rules() -> tuple[tuple[str, Select[str, int, int]], ...]:
+def _rules() -> tuple[tuple[str, Select[str, Any, Any]], ...]:
     """Each statement selects subject, stored value and computed value where the two differ. Sums are grouped, not
     correlated: a check reads each table a few times, however many accounts there are."""
     return tuple((rule, statement.limit(MOST_SHOWN)) for rule, statement in _all_rules())
 
 
-def _all_rules() -> list[tuple[str, Select[str, int, int]]]:
+def _all_rules() -> list[tuple[str, Select[str, Any, Any]]]:
     return [
         (
             "total = grants + redemptions + adjustments",
@@ -93,6 +112,9 @@ def _all_rules() -> list[tuple[str, Select[str, int, int]]]:
         ("a day's calls are all of its usage", _days_differing("calls")),
         ("usage by day, month and user comes to the same", _levels_differing("cost_nano")),
         ("calls by day, month and user come to the same", _levels_differing("calls")),
+        ("a call lies in the time of its block", times_differing()),
+        ("blocks are in the order of time", times_returning()),
+        ("a block names what its calls have", values_differing()),
         ("no ledger row is missing", _rows_missing()),
         ("a code was used as often as it was redeemed", _codes_astray()),
         ("redemptions are in the ledger with their amounts", _redemptions_unbooked()),
@@ -126,26 +148,25 @@ def _differs(table: Table, stored: str, sums: Select[str, int]) -> Select[str, i
 
 def _releases_differing() -> Select[str, int, int]:
     begun, ended = ledger.alias("begun"), ledger.alias("ended")
-    same = and_(begun.c.hold_id == ended.c.hold_id, begun.c.kind == LedgerKind.HOLD.value)
     return (
         select(ended.c.hold_id, ended.c.amount_nano, begun.c.amount_nano)
-        .select_from(ended.join(begun, same))
+        .select_from(ended.join(begun, begun.c.id == ended.c.hold_id))
         .where(ended.c.kind == LedgerKind.RELEASE.value, ended.c.amount_nano != begun.c.amount_nano)
     )
 
 
 def _usage_unbooked() -> Select[str, int, int]:
     ended = ledger.alias("ended")
-    ends = and_(ended.c.hold_id == usage.c.hold_id, ended.c.kind.in_([kind.value for kind in _ENDS]))
+    ends = and_(ended.c.id == usage.c.id, ended.c.kind.in_(_ENDS))
     return (
-        select(usage.c.hold_id, usage.c.cost_nano, literal(0))
+        select(usage.c.id, usage.c.cost_nano, literal(0))
         .select_from(usage.outerjoin(ended, ends))
         .where(ended.c.id.is_(None))
     )
 
 
 def _rows_missing() -> Select[str, int, int]:
-    """Ids have no gaps: SQLite takes them back with a transaction that fails."""
+    """Ids have no gaps: those of a transaction that fails are given to the next one."""
     newest = func.coalesce(func.max(ledger.c.id), 0)
     return select(literal("ledger"), newest, func.count()).select_from(ledger).having(newest != func.count())
 
@@ -184,21 +205,23 @@ def _over_limit() -> Select[str, int, int]:
 
 
 def _holds_astray() -> Select[str, int, int]:
-    """Every ``hold`` row of the ledger: one open hold or one end, never both or neither."""
-    ended = func.sum(case((ledger.c.kind.in_([kind.value for kind in _ENDS]), 1), else_=0))
-    begun = func.sum(case((ledger.c.kind == LedgerKind.HOLD.value, 1), else_=0))
-    opened = select(func.count()).where(holds.c.hold_id == ledger.c.hold_id).scalar_subquery()
-    return (
-        select(ledger.c.hold_id, begun, ended + opened)
-        .where(ledger.c.hold_id.is_not(None))
-        .group_by(ledger.c.hold_id)
-        .having((begun != 1) | (ended + opened != 1))
-    )
+    """Every ``hold`` row of the ledger: one open hold or one end, never both or neither. And no end without its beginning."""
+    begun, ended = ledger.alias("begun"), ledger.alias("ended")
+    ends = ended.c.kind.in_(_ENDS)
+    closed = select(func.count()).where(ended.c.hold_id == begun.c.id, ends).scalar_subquery()
+    opened = select(func.count()).where(holds.c.hold_id == begun.c.id).scalar_subquery()
+    each = select(begun.c.id, literal(1), closed + opened).where(begun.c.kind == LedgerKind.HOLD.value)
+    never = ended.outerjoin(begun, and_(begun.c.id == ended.c.hold_id, begun.c.kind == LedgerKind.HOLD.value))
+    astray = union_all(
+        each.where(closed + opened != 1),
+        select(ended.c.hold_id, literal(0), literal(1)).select_from(never).where(ends, begun.c.id.is_(None)),
+    ).subquery()
+    return select(astray)
 
 
 def _holds_unbooked() -> Select[str, int, int]:
     booked = ledger.alias()
-    matches = and_(booked.c.hold_id == holds.c.hold_id, booked.c.kind == LedgerKind.HOLD.value)
+    matches = and_(booked.c.id == holds.c.hold_id, booked.c.kind == LedgerKind.HOLD.value)
     amount = func.coalesce(booked.c.amount_nano, -1)
     return (
         select(holds.c.hold_id, holds.c.amount_nano, amount)
@@ -210,10 +233,10 @@ def _holds_unbooked() -> Select[str, int, int]:
 def _settlements_unrecorded() -> Select[str, int, int]:
     """Of calls that are rolled up, and too old to be kept one by one, only the sums can be checked."""
     cost = func.coalesce(usage.c.cost_nano, -1)
-    kept = or_(usage.c.hold_id.is_not(None), ledger.c.at >= mark(RAW_SINCE), ledger.c.id > mark(ROLLED))
+    kept = or_(usage.c.id.is_not(None), ledger.c.at >= mark(RAW_SINCE), ledger.c.id > mark(ROLLED))
     return (
         select(ledger.c.hold_id, ledger.c.amount_nano, cost)
-        .select_from(ledger.outerjoin(usage, usage.c.hold_id == ledger.c.hold_id))
+        .select_from(ledger.outerjoin(usage, usage.c.id == ledger.c.id))
         .where(ledger.c.kind == LedgerKind.SETTLEMENT.value, kept, cost != ledger.c.amount_nano)
     )
 

@@ -6,7 +6,6 @@ import secrets
 
 from relayhub.types.ids import new_id
 
-HOLD = "hold_"
 CODE = "code_"
 
 
@@ -16,10 +15,6 @@ def new_account_id() -> str:
 
 def new_key_id() -> str:
     return new_id("key_")
-
-
-def new_hold_id() -> str:
-    return new_id(HOLD)
 
 
 def new_epoch_id() -> str:

@@ -109,10 +109,10 @@ class Intent(Generic[T_co]):
 
 
 @dataclass(slots=True)
-class OpenHold(Intent[str]):
-    """Write a hold; answers its id. ``abandoned``: set by a caller that left before the writer came to it."""
+class OpenHold(Intent[int | None]):
+    """Write a hold; answers its id. ``abandoned``: set by a caller that left before the writer came to it; the answer is
+    ``None`` then."""
 
-    hold_id: str
     new: NewHold
     about_json: str
     abandoned: bool = False
@@ -122,7 +122,7 @@ class OpenHold(Intent[str]):
 class EndHold(Intent[Settled]):
     """Settle (``charge``) or release a hold, and write the call's usage row if there is a record of it."""
 
-    hold_id: str
+    hold_id: int
     record: UsageRecord | None
     charge: bool
     kept: ClassVar[bool] = True

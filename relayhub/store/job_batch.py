@@ -67,15 +67,15 @@ class JobBatch:
         row = row or self._connection.execute(_LOAD_ONCE, (key_id, once.name, self._now)).fetchone()
         return None if row is None else Opened(row[1], replayed=True, same_body=row[0] == once.body_hash)
 
-    def open(self, intent: OpenJob) -> Opened:
+    def open(self, intent: OpenJob, hold_id: int) -> Opened:
         job = intent.job
-        self._opened.append(job_row(job, intent.sealed, intent.lease_owner, intent.lease_until))
+        self._opened.append(job_row(job, hold_id, intent.sealed, intent.lease_owner, intent.lease_until))
         self._states[job.id] = job.state
         if intent.webhook is not None:
             self._webhooks.append((job.id, intent.webhook, 0, None, None, None, None))
         if intent.once is not None:
             self._remember(job, intent.once)
-        return Opened(job.id)
+        return Opened(job.id, hold_id)
 
     def _remember(self, job: Job, once: Once) -> None:
         self._known[job.key_id, once.name] = once.body_hash, job.id
@@ -143,11 +143,11 @@ def _storable(value: Value) -> Value:
     return storable(value) if isinstance(value, str) else value
 
 
-def job_row(job: Job, sealed: bytes, lease_owner: str, lease_until: float) -> Row:
+def job_row(job: Job, hold_id: int, sealed: bytes, lease_owner: str, lease_until: float) -> Row:
     return (
         job.id,
         job.call_id,
-        job.hold_id,
+        hold_id,
         job.kind.value,
         job.dialect,
         job.platform,

@@ -27,9 +27,11 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """``replayed``: the job is from before, and nothing was held. ``same_body``: false where it came with another one."""
+    """``hold_id``: 0 where the job is from before (``replayed``) and nothing was held. ``same_body``: false where it came
+    with another one."""
 
     job_id: str
+    hold_id: int = 0
     replayed: bool = False
     same_body: bool = True
 
@@ -73,7 +75,7 @@ class FinishJob(Intent[bool]):
     """Move a job to an end and settle or release its hold: the first one wins, all others change nothing."""
 
     job_id: str
-    hold_id: str
+    hold_id: int
     states: frozenset[JobState]
     changes: Changes
     record: UsageRecord

@@ -27,7 +27,7 @@ class HoldRow(NamedTuple):
     """An open hold, in the order of its table's columns. ``about``: empty where it was not read. ``windows``: the bits of
     those that it is counted in."""
 
-    hold_id: str
+    hold_id: int
     call_id: str
     account_id: str
     key_id: str
@@ -56,19 +56,21 @@ class Known:
     """Used by one writer's transactions, one after the other. A transaction that fails leaves in here what never was:
     :meth:`forget` it.
 
-    ``counts``: by key and window, of the keys in ``counted``; ``slots``: open calls and open jobs by key; ``holds``: some of
-    those that are open; ``epoch_stands``: this process's row is there."""
+    ``entries``: ledger rows that there are, which is the id of the newest; ``counts``: by key and window, of the keys in
+    ``counted``; ``slots``: open calls and open jobs by key; ``holds``: some of those that are open; ``epoch_stands``: this
+    process's row is there."""
 
-    __slots__ = ("_version", "accounts", "counted", "counts", "epoch_stands", "holds", "keys", "slots")
+    __slots__ = ("_version", "accounts", "counted", "counts", "entries", "epoch_stands", "holds", "keys", "slots")
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         self._version = -1
+        self.entries: int | None = None
         self.keys: dict[str, KeyMoney] = {}
         self.accounts: dict[str, AccountMoney] = {}
-        self.holds: dict[str, HoldRow] = {}
+        self.holds: dict[int, HoldRow] = {}
         self.counts: dict[tuple[str, str], Count] = {}
         self.counted: set[str] = set()
         self.slots: dict[str, list[int]] = {}

@@ -11,13 +11,11 @@ import structlog
 from relayhub.store.audit import Actor
 from relayhub.store.check import Violation, violations
 from relayhub.store.engine import Engine
-from relayhub.store.ids import HOLD
 from relayhub.store.intents import Balance, ChangeTotal, EndHold, HoldAbout, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import storable
 from relayhub.store.writer import Told, Writer
 from relayhub.types.call import UsageRecord
-from relayhub.types.ids import Ids
 from relayhub.types.money import MAX_NANO
 
 log = structlog.get_logger("relayhub.store")
@@ -50,7 +48,6 @@ class Ledger:
         self._engine = engine
         self._listeners = listeners
         self._about = msgspec.json.Encoder()
-        self._ids = Ids()
         self._texts: dict[int, tuple[HoldAbout, str]] = {}
         """By identity, which is each one's own for as long as it is kept here."""
 
@@ -58,19 +55,26 @@ class Ledger:
         """Call ``listener`` on the loop after each commit, once per usage row. It must not raise or block."""
         self._listeners.add(listener)
 
-    async def hold(self, new: NewHold) -> str:
+    async def hold(self, new: NewHold) -> int:
         """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
         intent = self._opening(new)
         answer = self._writer.submit(intent)
         try:
-            return await answer
+            hold_id = await answer
         except asyncio.CancelledError:
             intent.abandoned = True
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                self.release(intent.hold_id, None)  # granted, and nobody has looked yet
+                self._release_unseen(answer.result())
             raise
+        assert hold_id is not None  # only who has left is told so
+        return hold_id
+
+    def _release_unseen(self, hold_id: int | None) -> None:
+        """It was granted, and nobody has looked yet."""
+        if hold_id is not None:
+            self.release(hold_id, None)
 
     def ask(self, new: NewHold, told: Told) -> OpenHold:
         """As :meth:`hold`, for whoever does not wait in a task: ``told`` gets the hold's id, an error, or ``None`` where the
@@ -82,7 +86,7 @@ class Ledger:
     def _opening(self, new: NewHold) -> OpenHold:
         """Most calls are of a few kinds, whose account of themselves is one object each."""
         known = self._texts.get(id(new.about))
-        return OpenHold(self._ids.new(HOLD), new, known[1] if known is not None else self._text_of(new.about))
+        return OpenHold(new, known[1] if known is not None else self._text_of(new.about))
 
     def _text_of(self, about: HoldAbout) -> str:
         text = storable(self._about.encode(about).decode())
@@ -91,16 +95,16 @@ class Ledger:
         self._texts[id(about)] = (about, text)
         return text
 
-    def settle(self, hold_id: str, record: UsageRecord) -> asyncio.Future[Settled]:
+    def settle(self, hold_id: int, record: UsageRecord) -> asyncio.Future[Settled]:
         """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the
         future, which a caller may stop awaiting, is done when it is durable. Settling an ended hold does nothing."""
         return self._writer.submit(EndHold(hold_id, record, charge=True))
 
-    def end(self, hold_id: str, record: UsageRecord, told: Told) -> None:
+    def end(self, hold_id: int, record: UsageRecord, told: Told) -> None:
         """As :meth:`settle`, for whoever does not wait in a task: ``told`` gets a ``Settled`` or an error."""
         self._writer.ask(EndHold(hold_id, record, charge=True), told)
 
-    def release(self, hold_id: str, record: UsageRecord | None) -> asyncio.Future[Settled]:
+    def release(self, hold_id: int, record: UsageRecord | None) -> asyncio.Future[Settled]:
         """Give a hold back; otherwise as :meth:`settle`."""
         return self._writer.submit(EndHold(hold_id, record, charge=False))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Row, select
 
 from relayhub.store.engine import Engine
 from relayhub.store.intents import LedgerKind
-from relayhub.store.schema import HOLD_BEGINS, HOLD_ENDS, ledger
+from relayhub.store.schema import HOLD_ENDS, ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class LedgerRow:
     kind: LedgerKind
     account_id: str
     key_id: str | None
-    hold_id: str | None
+    hold_id: int | None
     call_id: str | None
     amount_nano: int
     actor: str | None
@@ -68,11 +68,11 @@ class LedgerReport:
             found = await connection.execute(select(ledger).where(*conditions).order_by(c.id.desc()).limit(limit))
             return [_row(row) for row in found]
 
-    async def of_hold(self, hold_id: str) -> list[LedgerRow]:
+    async def of_hold(self, hold_id: int) -> list[LedgerRow]:
         """How a hold began and ended, the oldest first."""
         found: list[LedgerRow] = []
         async with self._engine.reading() as connection:
-            for part in (HOLD_BEGINS, HOLD_ENDS):  # each has an index
+            for part in (ledger.c.id == hold_id, HOLD_ENDS):  # each has an index
                 rows = await connection.execute(select(ledger).where(ledger.c.hold_id == hold_id, part))
                 found += [_row(row) for row in rows]
         return found

@@ -11,6 +11,8 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
 
 from relayhub.store import refusals
 from relayhub.store.intents import NewHold
@@ -27,6 +29,18 @@ OF_JOBS = (Window.MONTH, Window.DAY, Window.VIDEO, Window.REQUESTS)
 
 BITS: Mapping[Window, int] = {window: 1 << place for place, window in enumerate(Window)}
 
+_MEASURES: Mapping[Window, int] = {
+    Window.REQUESTS: 0,
+    Window.TOKENS: 1,
+    Window.VIDEO: 2,
+    Window.DAY: 3,
+    Window.MONTH: 3,
+}
+"""Where what a window counts stands in a :data:`Measured`."""
+
+Measured: TypeAlias = "tuple[int, int, int, int]"
+"""Of one call: requests, tokens, milliseconds of video, nano-USD."""
+
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _LOAD = f"SELECT key_id, window, starts_at, amount FROM key_windows WHERE key_id {_AMONG}"  # noqa: S608  # constants
 _LOAD_SLOTS = f"SELECT key_id, epoch_id = ?, count(*) FROM holds WHERE key_id {_AMONG} GROUP BY 1, 2"  # noqa: S608
@@ -36,13 +50,25 @@ _STORE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What a hold came to in the end."""
+@dataclass(slots=True)
+class _Gauge:
+    """One window of a key in this transaction. ``measure``: what it counts; ``changed``: it is to be written."""
 
-    tokens: int
-    video_ms: int
-    nano: int
+    window: Window
+    limit: int
+    measure: int
+    count: Count
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """All that is counted of a key's calls, or of its jobs, in this transaction. ``bits``: of its windows; ``most``: at a
+    time."""
+
+    gauges: tuple[_Gauge, ...]
+    bits: int
+    most: int | None
 
 
 class LimitBatch:
@@ -62,6 +88,10 @@ class LimitBatch:
         self._calendar = calendar
         self._now = now
         self._starts: dict[Window, float] = {}
+        self._meters: tuple[dict[str, _Meter], dict[str, _Meter]] = {}, {}
+        """By key: of calls, and of jobs."""
+        self._begun: dict[tuple[str, str], Count] = {}
+        """Windows in which nothing has been counted before."""
         self._counts = known.counts
         self._changed: dict[tuple[str, str], Count] = {}
         self._slots = known.slots
@@ -86,39 +116,53 @@ class LimitBatch:
 
     def refusal(self, limits: KeyLimits, new: NewHold, *, job: bool) -> ClientError | None:
         """Why this hold cannot be opened now; ``None`` if it can. Changes nothing."""
-        for window in OF_JOBS if job else OF_CALLS:
-            limit = limit_of(limits, window)
-            if limit is None:
-                continue
-            count, asked = self._count(new.key_id, window), _asked(new, window)
-            if count.amount + asked > limit:
-                end = self._calendar.end(window, count.starts_at)
-                return refusals.window_full(window, limit, limit - count.amount, asked, end - self._now)
-        most = limits.jobs_in_flight if job else limits.concurrent_calls
+        meter, asked = self._meter(new.key_id, limits, job=job), _asked(new)
+        for gauge in meter.gauges:
+            count = gauge.count
+            if count.amount + asked[gauge.measure] > gauge.limit:
+                left, end = gauge.limit - count.amount, self._calendar.end(gauge.window, count.starts_at)
+                wait_s = end - self._now
+                return refusals.window_full(gauge.window, gauge.limit, left, asked[gauge.measure], wait_s)
+        most = meter.most
         if most is not None and self._slots[new.key_id][job] >= most:
             return refusals.slots_taken(most, job=job)
         return None
 
     def opened(self, limits: KeyLimits, new: NewHold, *, job: bool) -> int:
         """Count a hold that is opened; the bits of its windows."""
-        bits = 0
-        for window in OF_JOBS if job else OF_CALLS:
-            if limit_of(limits, window) is not None:
-                count = self._count(new.key_id, window)
-                count.amount += _asked(new, window)
-                self._counts[new.key_id, window] = self._changed[new.key_id, window] = count
-                bits |= BITS[window]
+        meter, asked = self._meter(new.key_id, limits, job=job), _asked(new)
+        for gauge in meter.gauges:
+            gauge.count.amount += asked[gauge.measure]
+            if not gauge.changed:
+                gauge.changed = True
+                self._counts[new.key_id, gauge.window] = self._changed[new.key_id, gauge.window] = gauge.count
         self._move_slot(new.key_id, 1, job=job)
-        return bits
+        return meter.bits
+
+    def _meter(self, key_id: str, limits: KeyLimits, *, job: bool) -> _Meter:
+        """The same one for the whole transaction: neither its time nor its limits change."""
+        meters = self._meters[job]
+        meter = meters.get(key_id)
+        if meter is None:
+            limited = [(window, limit_of(limits, window)) for window in (OF_JOBS if job else OF_CALLS)]
+            gauges = tuple(
+                _Gauge(window, limit, _MEASURES[window], self._count(key_id, window))
+                for window, limit in limited
+                if limit is not None
+            )
+            bits = sum(BITS[gauge.window] for gauge in gauges)
+            most = limits.jobs_in_flight if job else limits.concurrent_calls
+            meter = meters[key_id] = _Meter(gauges, bits, most)
+        return meter
 
     def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:
         """Free its slot, and correct the windows that it is counted in, if they still run."""
         self._move_slot(hold.key_id, -1, job=hold.job)
-        if hold.windows & ~BITS[Window.REQUESTS]:
-            used = _used(record, charged)
-            for window, bit in BITS.items():
-                if hold.windows & bit:
-                    self._correct(hold, window, _excess(hold, used, window))
+        corrected = _corrected(hold.windows)
+        if corrected:
+            excess = _excess(hold, record, charged)
+            for window, measure in corrected:
+                self._correct(hold, window, excess[measure])
 
     def _correct(self, hold: HoldRow, window: Window, excess: int) -> None:
         count = self._counts.get((hold.key_id, window))
@@ -137,7 +181,7 @@ class LimitBatch:
         start = self._start(window)
         count = self._counts.get((key_id, window))
         if count is None or count.starts_at < start:
-            return Count(start, 0)
+            return self._begun.setdefault((key_id, window), Count(start, 0))
         if count.starts_at > self._calendar.end(window, self._now):
             count.starts_at, self._changed[key_id, window] = start, count
         return count
@@ -171,35 +215,23 @@ def limit_of(limits: KeyLimits, window: Window) -> int | None:
             return limits.spend_per_month_nano
 
 
-def _asked(new: NewHold, window: Window) -> int:
-    match window:
-        case Window.REQUESTS:
-            return 1
-        case Window.TOKENS:
-            return new.tokens
-        case Window.VIDEO:
-            return new.video_ms
-        case Window.DAY | Window.MONTH:
-            return new.amount_nano
+def _asked(new: NewHold) -> Measured:
+    """What it may come to."""
+    return 1, new.tokens, new.video_ms, new.amount_nano
 
 
-def _used(record: UsageRecord | None, charged: int) -> Used:
-    """A call without an account of itself has used nothing."""
-    if record is None:
-        return Used(0, 0, charged)
-    usage, media = record.usage, record.media
-    video_ms = 0 if media is None else count(media.video_ms)
-    return Used(count(usage.input_tokens) + count(usage.output_tokens), video_ms, charged)
+@cache
+def _corrected(bits: int) -> tuple[tuple[Window, int], ...]:
+    """Of these windows, those that count what a call came to, with their measures."""
+    return tuple(
+        (window, _MEASURES[window]) for window, bit in BITS.items() if bits & bit and window is not Window.REQUESTS
+    )
 
 
-def _excess(hold: HoldRow, used: Used, window: Window) -> int:
-    """How much more it was than what was taken for it."""
-    match window:
-        case Window.REQUESTS:
-            return 0
-        case Window.TOKENS:
-            return used.tokens - hold.tokens
-        case Window.VIDEO:
-            return used.video_ms - hold.video_ms
-        case Window.DAY | Window.MONTH:
-            return used.nano - hold.amount
+def _excess(hold: HoldRow, record: UsageRecord | None, charged: int) -> Measured:
+    """How much more it was than what was taken for it. A call without an account of itself has used nothing."""
+    tokens = video_ms = 0
+    if record is not None:
+        tokens = count(record.usage.input_tokens) + count(record.usage.output_tokens)
+        video_ms = 0 if record.media is None else count(record.media.video_ms)
+    return 0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount

@@ -55,7 +55,7 @@ def one_row(table: str, columns: Sequence[str], where: str) -> str:
     return f"SELECT json_group_array(json_array({', '.join(columns)})) FROM {table} WHERE {where}"  # noqa: S608  # constants
 
 
-def load_many(connection: sqlite3.Connection, statement: str, values: Sequence[str]) -> list[list[Any]]:
+def load_many(connection: sqlite3.Connection, statement: str, values: Sequence[str | int]) -> list[list[Any]]:
     """The rows of a :func:`one_row` statement whose placeholder takes a JSON array; none for no ``values``."""
     if not values:
         return []

@@ -19,7 +19,10 @@ from relayhub.store import places
 from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.epoch import Epoch
-from relayhub.store.schema import epochs, holds, named_calls, usage
+from relayhub.store.schema import epochs, holds, ledger, named_calls, usage
+from relayhub.store.usage_calls import calls
+from relayhub.store.usage_filter import Condition
+from relayhub.store.usage_levels import ANY_TIME
 from relayhub.store.vault import Vault
 
 KEPT_S = 24 * 3600.0
@@ -35,8 +38,6 @@ _LOOKS = 8
 
 _SWEPT_AT_ONCE = 256
 _EXPIRED_AT_A_GLANCE = "SELECT 1 FROM named_calls WHERE expires_at <= ? LIMIT 1"
-_SLACK_S = 60.0
-"""Between the clocks of processes: how much earlier than its name a call's usage row may be dated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class NamedCalls:
             "call_id": call_id,
             "epoch_id": self._epoch.id,
             "begun_at": now,
+            "begun_after": select(func.coalesce(func.max(ledger.c.id), 0)).scalar_subquery(),
             "ended": False,
             "expires_at": now + KEPT_S,
         }
@@ -238,6 +240,6 @@ async def _is_open(connection: AsyncConnection, row: Row[*tuple[Any, ...]]) -> b
 
 
 async def _was_charged(connection: AsyncConnection, row: Row[*tuple[Any, ...]]) -> bool:
-    u = usage.c
-    mine = (u.key_id == row.key_id) & (u.at >= row.begun_at - _SLACK_S) & (u.call_id == row.call_id)
-    return bool((await connection.execute(select(exists().where(mine, u.cost_nano > 0)))).scalar())
+    found, mine = calls([Condition("key_id", row.key_id)], ANY_TIME, after=row.begun_after)
+    charged = exists().select_from(found).where(*mine, usage.c.call_id == row.call_id, usage.c.cost_nano > 0)
+    return bool((await connection.execute(select(charged))).scalar())

@@ -37,6 +37,9 @@ metadata = MetaData(
     }
 )
 
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite keeps a table in the order of such a primary key, without an index of its own."""
+
 accounts = Table(
     "accounts",
     metadata,
@@ -96,12 +99,12 @@ key_windows = Table(
 ledger = Table(
     "ledger",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", _NUMBER, primary_key=True, autoincrement=False),
     Column("at", Double, nullable=False),
     Column("kind", Text, nullable=False),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
     Column("key_id", Text, ForeignKey("keys.id")),
-    Column("hold_id", Text),
+    Column("hold_id", BigInteger),
     Column("call_id", Text),
     Column("amount_nano", BigInteger, nullable=False),
     Column("actor", Text),
@@ -113,16 +116,15 @@ ledger = Table(
     ),
     CheckConstraint("amount_nano >= 0 OR kind = 'adjustment'", name="sign"),
     CheckConstraint("hold_id IS NOT NULL OR kind NOT IN ('hold', 'settlement', 'release')", name="hold"),
-    sqlite_autoincrement=True,
+    CheckConstraint("(kind = 'hold') = (hold_id = id)", name="hold_begins"),
 )
-"""Append-only. ``amount_nano`` of a hold or release is what was held, of a settlement what was charged. (Its kinds are
-compared one by one, for SQLite would build a table of a list at each statement.)"""
+"""Append-only, its ids are 1, 2, 3 and so on without a gap. ``hold_id``: the id of the row that began the hold, so it begins
+once; an index sees to it that it ends once. ``amount_nano`` of a hold or release is what was held, of a settlement what was
+charged. (Its kinds are compared one by one, for SQLite would build a table of a list at each statement.)"""
 
-HOLD_BEGINS = text("kind = 'hold'")
 HOLD_ENDS = text("kind IN ('settlement', 'release')")
 
 # What an index says to another database stands in the migrations only: here it would load that dialect, 4 MB at each start.
-Index("uq_ledger_hold_begins", ledger.c.hold_id, unique=True, sqlite_where=HOLD_BEGINS)
 Index("uq_ledger_hold_ends", ledger.c.hold_id, unique=True, sqlite_where=HOLD_ENDS)
 
 epochs = Table(
@@ -140,7 +142,7 @@ epochs = Table(
 holds = Table(
     "holds",
     metadata,
-    Column("hold_id", Text, primary_key=True),
+    Column("hold_id", _NUMBER, primary_key=True, autoincrement=False),
     Column("call_id", Text, nullable=False),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
     Column("key_id", Text, ForeignKey("keys.id"), nullable=False),
@@ -161,7 +163,7 @@ holds = Table(
 usage = Table(
     "usage",
     metadata,
-    Column("hold_id", Text, primary_key=True),
+    Column("id", _NUMBER, primary_key=True, autoincrement=False),
     Column("call_id", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
@@ -193,29 +195,40 @@ usage = Table(
     Column("upstream_cost_nano", BigInteger),
     Column("on_disconnect", Text),
     CheckConstraint("cost_nano >= 0 AND shortfall_nano >= 0", name="not_negative"),
-    Index("ix_usage_at", "at"),
-    Index("ix_usage_key_id_at", "key_id", "at"),
-    Index("ix_usage_account_id_at", "account_id", "at"),
-    Index("ix_usage_model_at", "model", "at"),
-    Index("ix_usage_provider_at", "provider", "at"),
 )
-"""One row per admitted call, written in the transaction that ended its hold."""
+"""One row per admitted call, written in the transaction that ended its hold. ``id``: of the ledger row of that end. Most
+calls are in no index: see ``usage_blocks``."""
 
 UNUSUAL_OUTCOME = text("outcome <> 'completed'")
 UNUSUAL_OPERATION = text("operation <> 'chat'")
 """What most calls are is found without an index."""
 
-Index("ix_usage_outcome_at", usage.c.outcome, usage.c.at, sqlite_where=UNUSUAL_OUTCOME)
-Index("ix_usage_operation_at", usage.c.operation, usage.c.at, sqlite_where=UNUSUAL_OPERATION)
+Index("ix_usage_outcome", usage.c.outcome, sqlite_where=UNUSUAL_OUTCOME)
+Index("ix_usage_operation", usage.c.operation, sqlite_where=UNUSUAL_OPERATION)
 
 HAS_USER = text("user_identifier IS NOT NULL")
 
-Index(
-    "ix_usage_user_identifier_at",
-    usage.c.user_identifier,
-    usage.c.at,
-    sqlite_where=HAS_USER,
+Index("ix_usage_user_identifier", usage.c.user_identifier, sqlite_where=HAS_USER)
+
+usage_blocks = Table(
+    "usage_blocks",
+    metadata,
+    Column("block", _NUMBER, primary_key=True, autoincrement=False),
+    Column("first_at", Double, nullable=False, index=True),
+    Column("until_at", Double, nullable=False, index=True),
 )
+"""See :mod:`relayhub.store.usage_blocks`. ``first_at``: the earliest ``at`` of the block's calls; ``until_at``: the latest of
+its own and all earlier ones', so that it only grows from block to block."""
+
+usage_block_values = Table(
+    "usage_block_values",
+    metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""Which blocks have calls of an account, key, model or provider: ``dimension`` is that column of usage."""
 
 usage_rollups = Table(
     "usage_rollups",
@@ -310,7 +323,7 @@ jobs = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("call_id", Text, nullable=False),
-    Column("hold_id", Text, nullable=False, unique=True),
+    Column("hold_id", BigInteger, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("dialect", Text, nullable=False),
     Column("platform", Text),
@@ -396,10 +409,11 @@ named_calls = Table(
     Column("ended", Boolean, nullable=False),
     Column("sealed", LargeBinary),
     Column("expires_at", Double, nullable=False, index=True),
+    Column("begun_after", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("ended OR sealed IS NULL", name="answer_at_the_end"),
 )
 """See :mod:`relayhub.store.named_calls`. ``epoch_id``: whose process serves it; no foreign key, since an epoch that is no
-longer there is a dead one."""
+longer there is a dead one. ``begun_after``: the newest ledger row then, so the call's own are later."""
 
 webhooks = Table(
     "webhooks",

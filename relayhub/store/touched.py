@@ -16,11 +16,11 @@ class Touched:
 
     __slots__ = ("accounts", "counted", "keys", "others", "unknown")
 
-    def __init__(self, intents: Sequence[Intent[object]], holds: Mapping[str, HoldRow]) -> None:
+    def __init__(self, intents: Sequence[Intent[object]], holds: Mapping[int, HoldRow]) -> None:
         self.keys: set[str] = set()
         self.accounts: set[str] = set()
         self.counted: set[str] = set()
-        self.unknown: list[str] = []
+        self.unknown: list[int] = []
         self.others: list[Intent[object]] = []
         keys, counted, unknown = self.keys, self.counted, self.unknown
         for intent in intents:
@@ -37,7 +37,7 @@ class Touched:
                 self.others.append(intent)
                 self._touch(intent, holds)
 
-    def _end(self, hold_id: str, holds: Mapping[str, HoldRow]) -> None:
+    def _end(self, hold_id: int, holds: Mapping[int, HoldRow]) -> None:
         if (hold := holds.get(hold_id)) is None:
             self.unknown.append(hold_id)
         else:
@@ -50,7 +50,7 @@ class Touched:
         if hold.windows:
             self.counted.add(hold.key_id)
 
-    def _touch(self, intent: Intent[object], holds: Mapping[str, HoldRow]) -> None:
+    def _touch(self, intent: Intent[object], holds: Mapping[int, HoldRow]) -> None:
         match intent:
             case FinishJob():
                 self._end(intent.hold_id, holds)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, Select, select
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import RowMapping, Select, func, select
 
 from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
 from relayhub.store.schema import accounts, keys, usage
-from relayhub.store.usage_filter import Condition, UsageFilter, conditions_of, unusual
+from relayhub.store.usage_filter import UsageFilter, conditions_of
 from relayhub.store.usage_levels import Span
+from relayhub.store.usage_newest import newest
 from relayhub.store.usage_question import Question, by_group, dearest, in_all
-from relayhub.store.usage_sums import RAW_SINCE, mark, within
+from relayhub.store.usage_sums import RAW_SINCE, mark
 from relayhub.store.usage_totals import UsageSum, UsageTotals, group_of, sum_of
 from relayhub.types.errors import invalid_request
 from relayhub.types.json import JsonObject
@@ -30,14 +29,12 @@ GROUPS = ("key", "account", "model", "provider", "operation", "outcome", "user",
 
 MOST_GROUPS = 10_000
 
-_CURSOR = re.compile(r"([0-9a-f]{16})(hold_[0-9A-Za-z]{1,64})")
+_CURSOR = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def cursor_of(row: JsonObject) -> str:
     """For the rows after this one of :meth:`UsageReport.rows`."""
-    at, hold_id = row["at"], row["hold_id"]
-    assert isinstance(at, float)
-    return f"{struct.pack('>d', at).hex()}{hold_id}"
+    return str(row["id"])
 
 
 class UsageReport:
@@ -47,13 +44,13 @@ class UsageReport:
         self._engine = engine
 
     async def rows(self, wanted: UsageFilter, limit: int, after: str | None = None) -> list[JsonObject]:
-        """The newest calls first, each with all its fields, key and account by name. ``after``: a :func:`cursor_of`; raises
-        ``ClientError`` INVALID_REQUEST for anything else."""
-        place = None if after is None else _place(after)
+        """The newest calls first, in the order of the ledger, each with all its fields, key and account by name. ``after``: a
+        :func:`cursor_of`; raises ``ClientError`` INVALID_REQUEST for anything else."""
+        below = None if after is None else _place(after)
         async with self._engine.reading() as connection:
             where = await conditions_of(connection, wanted)
-            statement = _rows(where, Span(wanted.since, wanted.until), place, limit)
-            return [_plain(row) for row in (await connection.execute(statement)).mappings()]
+            found = await newest(connection, where, Span(wanted.since, wanted.until), limit, below)
+            return [_plain(row) for row in (await connection.execute(_rows(found))).mappings()]
 
     async def totals(self, wanted: UsageFilter, group: str, most: int = MOST_GROUPS) -> UsageTotals:
         """``group``: one of :data:`GROUPS`. A call of a key with several tags is in the group of each."""
@@ -77,43 +74,21 @@ async def _shown(connection: AsyncConnection, question: Question, most: int) -> 
     return question if len(places) <= most else question.among(places[:most])
 
 
-def _place(cursor: str) -> tuple[float, str]:
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
+def _place(cursor: str) -> int:
+    if _CURSOR.fullmatch(cursor) is None:
         raise invalid_request("This is not the `next` of a page of usage.", code="invalid_cursor", param="after")
-    return struct.unpack(">d", bytes.fromhex(match[1]))[0], match[2]
+    return int(cursor)
 
 
-def _rows(
-    where: Sequence[Condition], span: Span, place: tuple[float, str] | None, limit: int
-) -> Select[*tuple[Any, ...]]:
-    at, hold_id = usage.c.at, usage.c.hold_id
-    several = [condition for condition in where if condition.column == "key_id" and condition.several]
-    narrow = [condition for condition in where if condition not in several]
-    conditions = [*(condition.on(usage) for condition in narrow), *unusual(narrow), *within(at, span)]
-    if place is not None:
-        conditions += [at <= place[0], (at < place[0]) | (hold_id < place[1])]
-    if several:
-        conditions = [hold_id.in_(_newest_of_each(several, conditions, limit))]
+def _rows(ids: Sequence[int]) -> Select[*tuple[Any, ...]]:
+    listed = func.json_each(orjson.dumps(ids).decode()).table_valued("value")
     return (
         select(usage, keys.c.name.label("key"), accounts.c.name.label("account"))
         .join(keys, keys.c.id == usage.c.key_id)
         .join(accounts, accounts.c.id == usage.c.account_id)
-        .where(*conditions)
-        .order_by(at.desc(), hold_id.desc())
-        .limit(limit)
+        .where(usage.c.id.in_(select(listed.c.value)))
+        .order_by(usage.c.id.desc())
     )
-
-
-def _newest_of_each(several: Sequence[Condition], conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[str]:
-    """The newest calls of some keys are among the newest of each of them, which an index has in their order."""
-    owners = keys.alias("owners")
-    mine = select(usage.c.hold_id).where(usage.c.key_id == owners.c.id, *conditions)
-    newest = mine.order_by(usage.c.at.desc(), usage.c.hold_id.desc()).limit(limit)
-    one = usage.alias("one")
-    chosen = [owners.c.id.in_(condition.value) for condition in several if not isinstance(condition.value, str)]
-    found = owners.join(one, one.c.hold_id.in_(newest.correlate(owners).scalar_subquery()))
-    return select(one.c.hold_id).select_from(found).where(*chosen)
 
 
 def _plain(row: RowMapping) -> JsonObject:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import FromClause, Select, func, literal_column, select, true
+from sqlalchemy import FromClause, Select, Text, func, literal_column, select, true
 from sqlalchemy.sql.elements import ColumnElement
 
 from relayhub.store.async_connection import AsyncConnection
@@ -63,7 +63,9 @@ class Condition:
         return not isinstance(self.value, str)
 
     def on(self, rows: FromClause) -> ColumnElement[bool]:
-        column: ColumnElement[Any] = rows.c[self.column]
+        return self.holds(rows.c[self.column])
+
+    def holds(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
         if isinstance(self.value, str) and self.value:
             return column == self.value
         if self.column == USER:
@@ -80,13 +82,18 @@ def among(column: str, values: Sequence[str]) -> Condition:
 _USUAL = {"outcome": Outcome.COMPLETED.value, "operation": Operation.CHAT.value}
 
 
-def unusual(where: Sequence[Condition]) -> list[ColumnElement[bool]]:
-    """What follows from the conditions anyway, in the words of the indexes that have only what most calls are not."""
-    return [
-        usage.c[condition.column] != literal_column(f"'{usual}'")
-        for condition in where
-        if (usual := _USUAL.get(condition.column)) is not None and condition.value != usual
-    ]
+def on_calls(where: Sequence[Condition]) -> Iterator[ColumnElement[bool]]:
+    """For ``usage`` itself, so that indexes are used by those conditions alone that they are for: those with a user, or with
+    what few calls have. By any other SQLite might make an index of all calls first; a plus says that it must not."""
+    for condition in where:
+        usual = _USUAL.get(condition.column)
+        if usual is not None and condition.value != usual:
+            yield usage.c[condition.column] != literal_column(f"'{usual}'")  # in the words of the index
+            yield condition.on(usage)
+        elif condition.column == USER:
+            yield condition.on(usage)
+        else:
+            yield condition.holds(literal_column(f"+usage.{condition.column}", Text))
 
 
 async def conditions_of(connection: AsyncConnection, wanted: UsageFilter) -> list[Condition]:
@@ -113,6 +120,6 @@ async def conditions_of(connection: AsyncConnection, wanted: UsageFilter) -> lis
 
 
 async def _single(connection: AsyncConnection, ids: Select[str]) -> str | Select[str]:
-    """The one id itself, where there is one: the index that has its calls in the order of time is of use only then."""
+    """The one id itself, where there is one: blocks are found by one only. Nobody has none."""
     found = (await connection.execute(ids.limit(2))).scalars().all()
-    return found[0] if len(found) == 1 else ids
+    return ids if len(found) > 1 else found[0] if found else ""

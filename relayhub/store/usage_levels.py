@@ -60,6 +60,9 @@ class Span:
         return self.first is not None and self.last is not None and self.first >= self.last
 
 
+ANY_TIME = Span(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is read for a question about ``span``: roll-ups for the ``whole`` days, of which ``rolled`` says the level, and

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import FromClause, Text, func, literal, null, select, true, union_all
-from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
 
 from relayhub.store.schema import accounts, keys, usage, usage_rollups
+from relayhub.store.usage_calls import calls
 from relayhub.store.usage_filter import Condition, UsageFilter, among
 from relayhub.store.usage_levels import Plan, Span, plan
 from relayhub.store.usage_sums import (
@@ -68,13 +69,16 @@ def _parts(question: Question, *, grouped: bool, measures: Sequence[str] = SUMS)
     applied = [condition.on(usage_rollups) for condition in where]
     of_user = bool(question.wanted.user)
     parts = [rolled_sums(level, span, rolled_by, applied, measures, of_user=of_user) for level, span in chosen.rolled]
-    spans: list[tuple[FromClause, Span]] = [(usage, edge) for edge in chosen.edges]
+    single: list[tuple[FromClause, FromClause, list[ColumnElement[bool]]]] = [
+        (usage, *calls(where, edge)) for edge in chosen.edges
+    ]
     if chosen.whole is not None:
-        spans.append((not_rolled(), chosen.whole))
-    for rows, span in spans:
-        conditions = [*(condition.on(rows) for condition in where), *within(rows.c.at, span)]
+        rest = not_rolled()
+        single.append((rest, rest, [*(condition.on(rest) for condition in where), *within(rest.c.at, chosen.whole)]))
+    for rows, source, conditions in single:
         by = _by(question, rows, grouped=grouped)
-        parts.append(raw_sums(rows, [by], conditions) if measures == SUMS else raw_cost(rows, by, conditions))
+        alone = measures != SUMS
+        parts.append(raw_cost(rows, by, conditions, source) if alone else raw_sums(rows, [by], conditions, source))
     whole = union_all(*parts).subquery("whole")
     return select(whole.c.place, *summed("whole", measures)).group_by(whole.c.place)
 

@@ -1,4 +1,4 @@
-"""Writing the roll-ups of usage, and forgetting single calls that are old and rolled up.
+"""Writing the roll-ups of usage and its blocks, and forgetting single calls that are old and rolled up.
 
 Every process does both, beside the others: a step is one transaction that begins where the last one, of whichever process,
 ended. So each call is added exactly once, and a step that is done again, or after a crash, finds nothing to do.
@@ -9,14 +9,15 @@ from __future__ import annotations
 from functools import cache
 
 import structlog
-from sqlalchemy import Insert, TextClause, column, delete, func, insert, literal_column, select, table, text
+from sqlalchemy import Insert, TextClause, column, func, insert, literal_column, select, table, text
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from relayhub.sdk.clock import Clock
 from relayhub.store.async_connection import AsyncConnection
 from relayhub.store.engine import Engine
-from relayhub.store.schema import ledger, meta, usage
+from relayhub.store.schema import ledger, meta
+from relayhub.store.usage_blocks import forget_calls, write_blocks
 from relayhub.store.usage_levels import DIMENSIONS, LEVELS, Level, floor_day
 from relayhub.store.usage_sums import RAW_SINCE, ROLLED, SUMS, day_of, ended, mark, raw_sums, user_of
 from relayhub.types.errors import HubError
@@ -55,6 +56,7 @@ class UsageRollups:
                 await connection.execute(_take_step().bindparams(after=before, up_to=up_to))
                 for upsert in _UPSERTS:
                     await connection.exec_driver_sql(upsert)
+                await write_blocks(connection, before, up_to)
                 await connection.execute(_set(ROLLED, up_to))
         return up_to < newest
 
@@ -65,15 +67,8 @@ class UsageRollups:
         async with self._engine.writing() as connection:
             if midnight > await _read(connection, RAW_SINCE):
                 await connection.execute(_set(RAW_SINCE, midnight))
-            old = (
-                select(usage.c.hold_id)
-                .join(ledger, ledger.c.hold_id == usage.c.hold_id)
-                .where(usage.c.at < midnight, ledger.c.kind.in_(("settlement", "release")))
-                .where(ledger.c.at < midnight, ledger.c.id <= mark(ROLLED))
-                .limit(FORGOTTEN_AT_ONCE)
-            )
-            gone = await connection.execute(delete(usage).where(usage.c.hold_id.in_(old.scalar_subquery())))
-        return gone.rowcount >= FORGOTTEN_AT_ONCE
+            gone = await forget_calls(connection, midnight, await _read(connection, ROLLED), FORGOTTEN_AT_ONCE)
+        return gone >= FORGOTTEN_AT_ONCE
 
     async def catch_up(self, clock: Clock, keep_s: float) -> None:
         """Roll up all that there is, then forget all that is older than ``keep_s``. Raises ``HubError``."""

@@ -19,15 +19,15 @@ from relayhub.store.rows import MAX_COUNT, Row, count, insert_or_fail, nano, sto
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.usage import Usage
 
-Ended: TypeAlias = "tuple[str, UsageRecord]"
-"""A hold, and the account of its call."""
+Ended: TypeAlias = "tuple[int, UsageRecord]"
+"""The ledger row that ended a hold, and the account of its call."""
 
 _OUTCOMES = {outcome: outcome.value for outcome in Outcome}
 """Looked up in half the time that it takes to ask a member for its value."""
 
 _USUAL = (
     *(
-        "hold_id",
+        "id",
         "call_id",
         "at",
         "account_id",
@@ -56,9 +56,9 @@ _SELDOM: tuple[tuple[int, tuple[str, ...], Callable[[UsageRecord], Row]], ...] =
 
 def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
     filled, rows = 0, []
-    for hold_id, record in ended:
+    for entry, record in ended:
         filled |= _filled(record)
-        rows.append(_usual(hold_id, record))
+        rows.append(_usual(entry, record))
     if filled:
         for group, _, values in _SELDOM:
             if filled & group:
@@ -81,9 +81,9 @@ def _filled(record: UsageRecord) -> int:
     return error | user | cost | rare
 
 
-def _usual(hold_id: str, record: UsageRecord) -> Row:
+def _usual(entry: int, record: UsageRecord) -> Row:
     return (
-        hold_id,
+        entry,
         record.call_id,
         record.at,
         record.account_id,

@@ -1,8 +1,7 @@
 """Adding up calls in SQL, single ones and roll-ups alike, so that it does not matter which of them was read.
 
-The ledger says what has been rolled up: each usage row is written together with the ledger row that ends its hold, and ids
-of ledger rows only ever grow. All calls that ended up to :data:`ROLLED` are in the roll-ups, however late they were written;
-no later one is.
+Ids say what has been rolled up: a usage row has the id of the ledger row that ended its hold, and these only ever grow. All
+calls that ended up to :data:`ROLLED` are in the roll-ups, however late they were written; no later one is.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement, KeyedColumnElement
 
-from relayhub.store.intents import LedgerKind
-from relayhub.store.schema import ledger, meta, usage, usage_rollups
+from relayhub.store.schema import meta, usage, usage_rollups
 from relayhub.store.usage_histogram import BOUNDS_MS, BUCKETS
 from relayhub.store.usage_levels import DAY_S, Level, Span
 
@@ -67,7 +65,6 @@ _MOST_COUNTED = 2**40
 """Of one thing in one call: an upstream that claims more cannot make a sum overflow."""
 _MOST_NANO = 2**50
 """The same for money that nobody paid; what was charged is never cut."""
-_ENDS = (LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value)
 _COUNTED = MEASURES[3:8]
 _MEDIA = MEASURES[8:12]
 
@@ -79,12 +76,9 @@ def mark(name: str) -> ColumnElement[int]:
 
 def ended(after: ColumnElement[int], up_to: ColumnElement[int] | None = None) -> Subquery:
     """Rows of ``usage`` by the ledger rows that ended their holds. The LIMIT keeps conditions on these rows outside, so that
-    the ledger's ids are what they are looked up by."""
-    end = [ledger.c.id > after, ledger.c.kind.in_(_ENDS)]
-    if up_to is not None:
-        end.append(ledger.c.id <= up_to)
-    joined = ledger.join(usage, usage.c.hold_id == ledger.c.hold_id)
-    return select(usage).select_from(joined).where(*end).limit(-1).subquery("ended")
+    these ids are what they are looked up by."""
+    end = [usage.c.id > after, *(() if up_to is None else (usage.c.id <= up_to,))]
+    return select(usage).where(*end).limit(-1).subquery("ended")
 
 
 def not_rolled() -> Subquery:
@@ -105,11 +99,18 @@ def within(column: ColumnElement[Any], span: Span) -> list[ColumnElement[bool]]:
     return bounds if span.last is None else [*bounds, column < span.last]
 
 
-def raw_sums(rows: FromClause, by: Sequence[KeyedColumnElement[Any]], where: Sequence[ColumnElement[bool]]) -> Sums:
-    """``rows``: ``usage`` or some of it. ``by``: labelled. Added up by duration first: that is one look at each row, and
-    its buckets become columns afterwards, of which there are few rows left."""
+def raw_sums(
+    rows: FromClause,
+    by: Sequence[KeyedColumnElement[Any]],
+    where: Sequence[ColumnElement[bool]],
+    source: FromClause | None = None,
+) -> Sums:
+    """``rows``: ``usage`` or some of it; ``source``: what they are found in, if it is more. ``by``: labelled. Added up by
+    duration first: that is one look at each row, and its buckets become columns afterwards, of which there are few rows left.
+    """
     bucket = literal_column(_BUCKET, BigInteger).label("bucket")
-    inner = select(*by, bucket, *_measures(rows)).where(*where).group_by(*by, literal_column("bucket"))
+    inner = select(*by, bucket, *_measures(rows)).select_from(rows if source is None else source)
+    inner = inner.where(*where).group_by(*by, literal_column("bucket"))
     found = inner.subquery("found")
     groups = [found.c[column.key] for column in by]
     return select(*groups, *_FOUND).group_by(*groups)
@@ -160,8 +161,10 @@ def _of_media(media: ColumnElement[Any], name: str) -> ColumnElement[int]:
     return case((media.is_(None), 0), else_=func.min(func.max(func.coalesce(said, 0), 0), _MOST_COUNTED))
 
 
-def raw_cost(rows: FromClause, by: KeyedColumnElement[Any], where: Sequence[ColumnElement[bool]]) -> Sums:
-    return select(by, func.sum(rows.c.cost_nano).label(COST)).where(*where).group_by(by)
+def raw_cost(
+    rows: FromClause, by: KeyedColumnElement[Any], where: Sequence[ColumnElement[bool]], source: FromClause
+) -> Sums:
+    return select(by, func.sum(rows.c.cost_nano).label(COST)).select_from(source).where(*where).group_by(by)
 
 
 def rolled_sums(

@@ -368,7 +368,7 @@ class Writer:
         elif not future.done():
             future.set_result(answer)
         elif isinstance(intent, OpenHold) and answer is not None:
-            self.submit(EndHold(intent.hold_id, None, charge=False))  # its caller left: see OpenHold.abandoned
+            self.submit(EndHold(answer, None, charge=False))  # its caller left: see OpenHold.abandoned
 
 
 def _fail(future: asyncio.Future[T], error: RelayhubError) -> None:

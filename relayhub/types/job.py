@@ -30,12 +30,12 @@ class Job:
     ``dialect``: of the client that submitted it. ``handle``: what polling needs beside ``upstream_id``. ``usage``: the
     upper bound that was held for, once it is finished what was billed. ``seconds``: the clip's length, for clients that
     ask. ``price`` is for people, ``rates`` the same as JSON. ``missing``: how often in a row its upstream did not know it.
-    ``revision`` grows with every change that a client can see. ``next_at``: when the engine looks at it again.
+    ``hold_id``: 0 before it is held for. ``revision`` grows with every change that a client can see. ``next_at``: when the
+    engine looks at it again.
     """
 
     id: str
     call_id: str
-    hold_id: str
     kind: MediaKind
     dialect: str
     platform: str | None
@@ -53,6 +53,7 @@ class Job:
     usage: MediaUsage
     created_at: float
     next_at: float
+    hold_id: int = 0
     upstream_id: str | None = None
     handle: Mapping[str, str] = field(default_factory=dict)
     error_code: str | None = None

@@ -45,7 +45,7 @@ class CodeModel:
 class BooksModel:
     accounts: dict[str, AccountModel] = field(default_factory=dict)
     keys: dict[str, KeyModel] = field(default_factory=dict)
-    holds: dict[str, HoldModel] = field(default_factory=dict)
+    holds: dict[int, HoldModel] = field(default_factory=dict)
     codes: dict[str, CodeModel] = field(default_factory=dict)
     orphaned: int = 0
 
@@ -87,7 +87,7 @@ class BooksModel:
         short = amount > self.remaining(account) and not self.accounts[account].unlimited
         return "insufficient_quota" if short or (left is not None and amount > left) else None
 
-    def hold(self, hold_id: str, key: str, amount: int, *, job: bool) -> None:
+    def hold(self, hold_id: int, key: str, amount: int, *, job: bool) -> None:
         self._give_what_is_lacking(self.keys[key].account, amount)
         self.holds[hold_id] = HoldModel(key, amount, job)
 
@@ -98,14 +98,14 @@ class BooksModel:
 
     # --- ends ---------------------------------------------------------------------------------------------------------
 
-    def charge(self, hold_id: str, cost: int) -> int:
+    def charge(self, hold_id: int, cost: int) -> int:
         """How much of a cost can be charged: the hold, and what else its key and account have left."""
         hold = self.holds[hold_id]
         account, left = self.keys[hold.key].account, self._left_on(hold.key)
         most = cost if left is None else min(cost, hold.amount + left)
         return most if self.accounts[account].unlimited else min(most, hold.amount + self.remaining(account))
 
-    def settle(self, hold_id: str, cost: int) -> None:
+    def settle(self, hold_id: int, cost: int) -> None:
         charged = self.charge(hold_id, cost)
         key = self.keys[self.holds[hold_id].key]
         self._give_what_is_lacking(key.account, charged - self.holds[hold_id].amount)
@@ -113,7 +113,7 @@ class BooksModel:
         self.accounts[key.account].used += charged
         del self.holds[hold_id]
 
-    def release(self, hold_id: str) -> None:
+    def release(self, hold_id: int) -> None:
         del self.holds[hold_id]
 
     def die(self) -> None:
@@ -142,7 +142,7 @@ class BooksModel:
         code.redeemed_by.add(account)
         self.accounts[account].total += code.value
 
-    def pick(self, which: int, suits: Callable[[HoldModel], bool]) -> str | None:
+    def pick(self, which: int, suits: Callable[[HoldModel], bool]) -> int | None:
         """One of the open holds that suit; ``None`` if there is none."""
         suitable = sorted(hold_id for hold_id, hold in self.holds.items() if suits(hold))
         return suitable[which % len(suitable)] if suitable else None

@@ -10,7 +10,7 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -75,7 +75,7 @@ class Caller:
     def _record(self, new: NewHold, most: int) -> UsageRecord:
         return record(new.call_id, cost_nano=self.dice.randint(0, most))
 
-    async def _held(self) -> tuple[NewHold, str]:
+    async def _held(self) -> tuple[NewHold, int]:
         new = self._new()
         return new, await self.store.ledger.hold(new)
 
@@ -115,10 +115,9 @@ class Caller:
 
     async def job(self) -> str:
         new = self._new(video_ms=1000)
-        hold_id = f"hold_{new.call_id}"
-        made = a_job(new, hold_id, SystemClock().now())
-        opening = OpenHold(hold_id, new, msgspec.json.encode(new.about).decode())
-        await self.store.jobs.open(opening, made, b"{}")
+        made = a_job(new, SystemClock().now())
+        opened = await self.store.jobs.open(OpenHold(new, msgspec.json.encode(new.about).decode()), made, b"{}")
+        made = replace(made, hold_id=opened.hold_id)
         charge = self.dice.random() < 0.7
         changes = {"state": "succeeded" if charge else "failed"}
         came_to = self._record(new, new.amount_nano)

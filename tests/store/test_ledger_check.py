@@ -12,6 +12,7 @@ from tests.support.books import open_books, record
 
 SETTLED = "(SELECT hold_id FROM ledger WHERE kind = 'settlement')"
 GIVEN_BACK = "(SELECT hold_id FROM ledger WHERE kind = 'release')"
+FREE_USAGE = "DELETE FROM usage WHERE id IN (SELECT id FROM ledger WHERE kind = 'release')"
 
 FORGERIES = {
     "a grant raised": "UPDATE ledger SET amount_nano = amount_nano + 1 WHERE kind = 'grant'",
@@ -20,12 +21,10 @@ FORGERIES = {
     "a release raised": "UPDATE ledger SET amount_nano = amount_nano + 1 WHERE kind = 'release'",
     "a charged call erased": f"DELETE FROM ledger WHERE hold_id IN {SETTLED}",
     "a free call erased from the ledger": f"DELETE FROM ledger WHERE hold_id IN {GIVEN_BACK}",
-    "a free call erased everywhere": (
-        f"DELETE FROM usage WHERE hold_id IN {GIVEN_BACK}; DELETE FROM ledger WHERE hold_id IN {GIVEN_BACK}"
-    ),
+    "a free call erased everywhere": (f"{FREE_USAGE}; DELETE FROM ledger WHERE hold_id IN {GIVEN_BACK}"),
     "a free call given to a key that is not there": (
         f"UPDATE ledger SET key_id = 'key_x' WHERE hold_id IN {GIVEN_BACK};"
-        f"UPDATE usage SET key_id = 'key_x' WHERE hold_id IN {GIVEN_BACK}"
+        "UPDATE usage SET key_id = 'key_x' WHERE id IN (SELECT id FROM ledger WHERE kind = 'release')"
     ),
     "an open hold without its process": "UPDATE holds SET epoch_id = 'epoch_x'",
 }

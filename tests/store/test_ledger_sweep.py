@@ -39,7 +39,7 @@ FORGERIES = {
     "a hold raised": "UPDATE holds SET amount_nano = amount_nano + 1",
     "a hold for nobody": (
         "INSERT INTO holds (hold_id, call_id, account_id, key_id, amount_nano, epoch_id, created_at, about)"
-        " SELECT 'hold_x', 'req_x', account_id, id, 0, 'jobs', 1, '{}' FROM keys"
+        " SELECT 999, 'req_x', account_id, id, 0, 'jobs', 1, '{}' FROM keys"
     ),
     "more calls at a time than may be": "UPDATE keys SET limits = '{\"concurrent_calls\":0}'",
     "more calls in a minute than may be": "UPDATE keys SET limits = '{\"requests_per_minute\":1}'",

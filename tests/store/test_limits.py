@@ -257,6 +257,30 @@ async def test_a_slot_is_free_for_the_call_that_comes_in_the_transaction_of_its_
         assert await burst == {"ok": 1, "concurrent_calls_exceeded": 2}
 
 
+async def test_calls_and_jobs_of_one_transaction_count_in_one_window(tmp_path: Path) -> None:
+    """Also in one in which nothing was counted before, and the first to ask is refused for another reason."""
+    waiting, go_on = threading.Event(), threading.Event()
+    go_on.set()
+
+    def step(name: str) -> None:
+        if name == "before_begin" and not go_on.is_set():
+            waiting.set()
+            assert go_on.wait(10)
+
+    async with open_limited(tmp_path / "b.db", KeyLimits(requests_per_minute=2), on_step=step) as key:
+        go_on.clear()
+        probing = asyncio.create_task(key.store.epochs.renew())
+        assert await asyncio.to_thread(waiting.wait, 10)
+        asked = [asyncio.create_task(work) for work in (key.call(10**15), key.job(), key.call(), key.job())]
+        await asyncio.sleep(0)
+        assert key.store.ledger._writer.pending == 4
+        go_on.set()
+        await probing
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(one, int) for one in found] == [False, True, True, False]
+        assert await key.refused() is not None
+
+
 async def test_a_dead_process_leaves_neither_slots_nor_spending_behind(tmp_path: Path) -> None:
     path = tmp_path / "b.db"
     async with open_limited(path, KeyLimits(concurrent_calls=3, spend_per_month_nano=100)) as key:

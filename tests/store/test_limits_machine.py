@@ -31,6 +31,9 @@ from tests.support.limited import Limited
 START = datetime(2026, 9, 1, tzinfo=UTC).timestamp()
 """A month has more days than a history here."""
 
+LOST = -1
+"""A hold whose number nobody was told."""
+
 MINUTE, DAY, MONTH = 60.0, 86400.0, 1e10
 LENGTH_S = {
     Window.REQUESTS: MINUTE,
@@ -83,7 +86,7 @@ class LimitsModel:
     """``past``: what has ended, by what it came to; it still counts where it began."""
 
     limits: KeyLimits
-    open: dict[str, Asked] = field(default_factory=dict)
+    open: dict[int, Asked] = field(default_factory=dict)
     past: list[Asked] = field(default_factory=list)
 
     def limited(self, asked: Asked) -> frozenset[Window]:
@@ -103,10 +106,10 @@ class LimitsModel:
         most = self.limits.jobs_in_flight if asked.job else self.limits.concurrent_calls
         return most is None or sum(one.job is asked.job for one in self.open.values()) < most
 
-    def admit(self, name: str, asked: Asked) -> None:
+    def admit(self, name: int, asked: Asked) -> None:
         self.open[name] = replace(asked, windows=self.limited(asked))
 
-    def end(self, name: str, *, amount: int = 0, tokens: int = 0, video_ms: int = 0) -> None:
+    def end(self, name: int, *, amount: int = 0, tokens: int = 0, video_ms: int = 0) -> None:
         self.past.append(replace(self.open.pop(name), amount=amount, tokens=tokens, video_ms=video_ms))
 
     def die(self) -> None:
@@ -157,7 +160,7 @@ class Limits(RuleBasedStateMachine):
     def job(self, amount: int, video_ms: int) -> None:
         self.ask(Asked(amount, 0, video_ms, True, self.clock.now()), self.key.job(amount, video_ms=video_ms))
 
-    def ask(self, asked: Asked, asking: Coroutine[Any, Any, str]) -> None:
+    def ask(self, asked: Asked, asking: Coroutine[Any, Any, int]) -> None:
         expected = self.model.admits(asked)
         try:
             found = self.run(self.mortal.attempt(asking))
@@ -171,11 +174,14 @@ class Limits(RuleBasedStateMachine):
         self.model.admit(found, asked)
 
     def died_asking(self, asked: Asked, *, durable: bool) -> None:
-        """Nobody was told of a job that was opened by then, but it is there. (A call has another name, and ends with us.)"""
-        name = f"hold_{self.key.calls}"
-        if durable:
-            self.model.admit(name, asked)
+        """Nobody was told of a job that was opened by then, but it is there. (A call ends with us.)"""
+        if durable and not asked.job:
+            self.model.admit(LOST, asked)
         self.come_back()
+        if durable and asked.job:
+            job = self.run(self.key.store.jobs.get(f"job_req_{self.key.calls}"))
+            self.key.jobs[job.hold_id] = job
+            self.model.admit(job.hold_id, asked)
 
     @precondition(lambda self: self.model.open)
     @rule(which=st.integers(0, 100), cost=st.integers(0, 90), tokens=st.integers(0, 200), video_ms=st.integers(0, 3000))
@@ -192,11 +198,11 @@ class Limits(RuleBasedStateMachine):
         name, one = self.pick(which)
         self.finish(name, self.key.end_job(name, video_ms=None) if one.job else self.released(name))
 
-    def pick(self, which: int) -> tuple[str, Asked]:
+    def pick(self, which: int) -> tuple[int, Asked]:
         name = sorted(self.model.open)[which % len(self.model.open)]
         return name, self.model.open[name]
 
-    def finish(self, name: str, ending: Coroutine[Any, Any, object], **used: int) -> None:
+    def finish(self, name: int, ending: Coroutine[Any, Any, object], **used: int) -> None:
         job = self.key.jobs.get(name)
         found = self.run(self.mortal.attempt(ending))
         if not isinstance(found, Died) or found.durable:
@@ -206,7 +212,7 @@ class Limits(RuleBasedStateMachine):
         if isinstance(found, Died):
             self.come_back()
 
-    async def released(self, hold: str) -> None:
+    async def released(self, hold: int) -> None:
         await self.key.store.ledger.release(hold, None)
 
     @rule(seconds=st.sampled_from([0.5, 20.0, 60.0, 3600.0, 40_000.0]))

@@ -39,6 +39,9 @@ costs = st.integers(0, 800)
 which = st.integers(0, 50)
 maybe = st.none() | st.integers(1, 3)
 
+LOST = -1
+"""A hold whose number nobody was told."""
+
 
 class Books(RuleBasedStateMachine):
     def __init__(self) -> None:
@@ -51,7 +54,9 @@ class Books(RuleBasedStateMachine):
         self.mortal = Mortal(self.path, FakeClock())
         self.watch: Watch | None = None
         self.calls = 0
-        self.ended: list[str] = []
+        self.ended: list[int] = []
+        self.jobs: dict[int, str] = {}
+        """By their holds."""
 
     def run(self, work: Awaitable[T]) -> T:
         return self.loop.run_until_complete(asyncio.ensure_future(work, loop=self.loop))
@@ -140,7 +145,7 @@ class Books(RuleBasedStateMachine):
     def hold(self, which: int, amount: int) -> None:
         key = self.key(which)
         new = self.new(key, amount)
-        granted: list[str] = []
+        granted: list[int] = []
 
         async def ask() -> str:
             granted.append(await self.store.ledger.hold(new))
@@ -150,7 +155,7 @@ class Books(RuleBasedStateMachine):
             if granted:  # whoever died before the answer came is nobody's call any more
                 self.model.hold(granted[0], key, amount, job=False)
             else:
-                self.model.hold("lost", key, amount, job=False)
+                self.model.hold(LOST, key, amount, job=False)
 
         self.do(ask, refusal=self.model.refusal(key, amount, job=False), answer="granted", then=then)
 
@@ -158,15 +163,17 @@ class Books(RuleBasedStateMachine):
     def open_job(self, which: int, amount: int) -> None:
         key = self.key(which)
         new = self.new(key, amount)
-        hold_id = f"hold_{new.call_id}"
-        opening = OpenHold(hold_id, new, msgspec.json.encode(new.about).decode())
-        job = a_job(new, hold_id, self.mortal.clock.now())
+        opening = OpenHold(new, msgspec.json.encode(new.about).decode())
+        job = a_job(new, self.mortal.clock.now())
 
         async def ask() -> str:
             return (await self.store.jobs.open(opening, job, b"{}")).job_id
 
         def then() -> None:
+            held = "SELECT hold_id FROM jobs WHERE id = ?"  # whoever died before the answer came was not told
+            (hold_id,) = self.watch.connection.execute(held, (job.id,)).fetchone()
             self.model.hold(hold_id, key, amount, job=True)
+            self.jobs[hold_id] = job.id
 
         self.do(ask, refusal=self.model.refusal(key, amount, job=True), answer=job.id, then=then)
 
@@ -190,7 +197,7 @@ class Books(RuleBasedStateMachine):
     def end_again(self, which: int, cost: int | None) -> None:
         self.end_hold(self.ended[which % len(self.ended)], (0, 0, True), lambda: None, cost)
 
-    def end_hold(self, hold_id: str, answer: tuple[int, int, bool], then: Callable[[], None], cost: int | None) -> None:
+    def end_hold(self, hold_id: int, answer: tuple[int, int, bool], then: Callable[[], None], cost: int | None) -> None:
         async def ask() -> tuple[int, int, bool]:
             ledger = self.store.ledger
             ending = (
@@ -215,7 +222,7 @@ class Books(RuleBasedStateMachine):
         changes = {"state": "succeeded" if charge else "failed"}
 
         async def ask() -> list[bool]:
-            job = await self.store.jobs.get(f"job_{hold_id}")
+            job = await self.store.jobs.get(self.jobs[hold_id])
             assert job is not None
             one = record(cost_nano=cost)
             ends = [self.store.jobs.finish(job, OPEN, changes, one, charge=charge) for _ in range(2)]

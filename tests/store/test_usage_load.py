@@ -26,6 +26,8 @@ LOAD = Load(1500, until=1_790_000_000.0, accounts=5, keys=20, models=6, users=60
 ROLLUPS = (
     "SELECT * FROM usage_rollups ORDER BY level, start, account_id, key_id, model, provider, operation, outcome, 9"
 )
+BLOCKS = "SELECT * FROM usage_blocks ORDER BY block"
+BLOCK_VALUES = "SELECT * FROM usage_block_values ORDER BY dimension, value, block"
 KEPT_DAYS = 30
 
 pytestmark = pytest.mark.timeout(180)
@@ -55,8 +57,16 @@ async def opened(path: Path) -> AsyncIterator[Engine]:
 
 
 def rollups(path: Path) -> list[tuple[Any, ...]]:
+    return written(path, ROLLUPS)
+
+
+def blocks(path: Path) -> list[tuple[Any, ...]]:
+    return [*written(path, BLOCKS), *written(path, BLOCK_VALUES)]
+
+
+def written(path: Path, statement: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(ROLLUPS).fetchall()
+        return connection.execute(statement).fetchall()
 
 
 def wiped(path: Path, *statements: str) -> None:
@@ -76,13 +86,32 @@ async def test_a_year_made_in_bulk_is_exact(path: Path) -> None:
     assert (len(found.groups), 0 < found.total.errors < LOAD.calls) == (LOAD.models, True)
 
 
+@pytest.mark.parametrize(
+    ("forged", "rule"),
+    [
+        ("DELETE FROM usage_block_values WHERE block = 3 AND dimension = 'model'", "a block names what its calls have"),
+        ("UPDATE usage_blocks SET first_at = first_at + 1 WHERE block = 3", "a call lies in the time of its block"),
+        ("UPDATE usage_blocks SET until_at = until_at * 2 WHERE block = 3", "blocks are in the order of time"),
+    ],
+)
+async def test_the_ledger_check_looks_at_blocks(forged: str, rule: str, path: Path) -> None:
+    wiped(path, forged)
+    store = await Store.open(path, clock=SystemClock())
+    try:
+        assert {violation.rule for violation in await store.ledger.check()} == {rule}
+    finally:
+        await store.close()
+
+
 async def test_small_steps_add_up_to_what_large_ones_do(path: Path) -> None:
-    expected = rollups(path)
-    wiped(path, "DELETE FROM usage_rollups", "DELETE FROM meta WHERE name = 'usage_rolled'")
+    expected, found_by = rollups(path), blocks(path)
+    wiped(path, "DELETE FROM usage_rollups", "DELETE FROM usage_blocks", "DELETE FROM usage_block_values")
+    wiped(path, "DELETE FROM meta WHERE name = 'usage_rolled'")
     async with opened(path) as engine:
         for _ in range(2 * (LOAD.calls - LOAD.left) // 200):
             await UsageRollups(engine).roll_up()
     assert rollups(path) == expected
+    assert blocks(path) == found_by
 
 
 async def test_levels_that_came_later_are_made_of_those_before(path: Path) -> None:
@@ -177,12 +206,12 @@ OF_TAG = "key_id IN (SELECT keys.id FROM keys, json_each(tags) WHERE value = 'ev
     ],
 )
 async def test_pages_have_each_call_once_newest_first(path: Path, wanted: UsageFilter, where: str) -> None:
-    found, after = list[str](), None
+    found, after = list[int](), None
     async with opened(path) as engine:
         while page := await UsageReport(engine).rows(wanted, 37, after):
-            found += [str(row["hold_id"]) for row in page]
+            found += [int(str(row["id"])) for row in page]
             after = cursor_of(page[-1])
     until = "" if wanted.until is None else f" AND at < {wanted.until}"
     with closing(sqlite3.connect(path)) as connection:
-        statement = f"SELECT hold_id FROM usage WHERE {where}{until} ORDER BY at DESC, hold_id DESC"
+        statement = f"SELECT id FROM usage WHERE {where}{until} ORDER BY id DESC"
         assert found == [row[0] for row in connection.execute(statement)]

@@ -51,7 +51,7 @@ class Kept:
         waiting = await self.store.tickets._waiting_request("waiting", self.now)
         progress = await self.store.tickets.progress("running", 0, self.now)
         named = await self.store.named_calls.begin(NAME, "other", self.now, serving=frozenset())
-        job = await self.store.jobs.get("job_hold_1")
+        job = await self.store.jobs.get("job_req_j")
         assert job is not None
         assert waiting is not None
         request = await self.store.jobs.request_of(job)
@@ -96,9 +96,7 @@ async def kept(path: Path, clock: FakeClock) -> AsyncIterator[Kept]:
         await store.named_calls.begin(NAME, "req_n", now, serving=frozenset())
         await store.named_calls.end(NAME, "req_n", KeptAnswer(b"answer", "text/plain"))
         new = books.new_hold(10, "req_j")
-        await store.jobs.open(
-            OpenHold("hold_1", new, "{}"), a_job(new, "hold_1", now), b"a film", webhook="http://me.example"
-        )
+        await store.jobs.open(OpenHold(new, "{}"), a_job(new, now), b"a film", webhook="http://me.example")
         yield Kept(store, path, now)
 
 
@@ -136,14 +134,14 @@ async def test_the_older_key_is_good_for_nothing_afterwards(kept: Kept, path: Pa
     rotation.add_key(path, clock.now(), ME)
     rotation.reseal(path)
     thief = Vault(KeyFile(path.with_name("stolen")), [old])
-    assert thief.unseal(kept.value("jobs"), places.job_request("job_hold_1")) is None
+    assert thief.unseal(kept.value("jobs"), places.job_request("job_req_j")) is None
 
 
 async def test_values_of_a_release_with_one_key_are_opened_and_sealed_again(
     kept: Kept, path: Path, clock: FakeClock
 ) -> None:
     (key,) = KeyFile.of(path).read() or ()
-    place, nonce = places.job_request("job_hold_1"), bytes(12)
+    place, nonce = places.job_request("job_req_j"), bytes(12)
     old = b"\x01" + nonce + AESGCM(key.secret).encrypt(nonce, b"a film", place.encode())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE jobs SET sealed = ?", (old,))

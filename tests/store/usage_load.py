@@ -1,5 +1,6 @@
 """A database as a hub leaves it after years of traffic, made by a few large statements instead of calls: every call has its
-two ledger rows and its usage row, balances and keys add up, and the roll-ups are written by the product's own code."""
+two ledger rows, one after the other, and its usage row, balances and keys add up, and roll-ups and blocks are written by the
+product's own code."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ chosen AS (
   FROM dice
 )
 INSERT INTO made
-SELECT n, printf('hold_%026d', n), printf('req_%026d', n), at,
+SELECT n, 2 * n + 1, printf('req_%026d', n), at,
        printf('acct_%04d', key % :accounts), printf('key_%05d', key),
        image, printf('model-%d', (key + favourite) % :models),
        printf('provider-%d', (key + favourite + c / 50 % 2) % :providers),
@@ -119,21 +120,21 @@ CREATE TEMP TABLE IF NOT EXISTS made
 """
 
 _LEDGER = """
-INSERT INTO ledger (at, kind, account_id, key_id, hold_id, call_id, amount_nano)
-SELECT at, kind, account_id, key_id, hold_id, call_id, CASE WHEN place THEN cost ELSE 5001000 END
+INSERT INTO ledger (id, at, kind, account_id, key_id, hold_id, call_id, amount_nano)
+SELECT hold_id + place, at, kind, account_id, key_id, hold_id, call_id, CASE WHEN place THEN cost ELSE 5001000 END
 FROM (
-  SELECT n, 0 AS place, at, 'hold' AS kind, account_id, key_id, hold_id, call_id, cost FROM made
-  UNION ALL SELECT n, 1, at, 'settlement', account_id, key_id, hold_id, call_id, cost FROM made
-) ORDER BY n, place
+  SELECT 0 AS place, at, 'hold' AS kind, account_id, key_id, hold_id, call_id, cost FROM made
+  UNION ALL SELECT 1, at, 'settlement', account_id, key_id, hold_id, call_id, cost FROM made
+) ORDER BY hold_id, place
 """
 
 _USAGE = """
 INSERT INTO usage
-  (hold_id, call_id, at, account_id, key_id, operation, dialect, model, provider, upstream_model, stream, outcome, measured,
+  (id, call_id, at, account_id, key_id, operation, dialect, model, provider, upstream_model, stream, outcome, measured,
    input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_nano, shortfall_nano, price,
    attempts, status, error_code, user_identifier, first_byte_ms, duration_ms, media, price_version, upstream_cost_nano)
-SELECT hold_id, call_id, at, account_id, key_id, CASE WHEN image THEN 'image' ELSE 'chat' END, 'openai.chat', model, provider,
-   model, n % 2, CASE WHEN failed THEN 'upstream_error' ELSE 'completed' END, NOT failed,
+SELECT hold_id + 1, call_id, at, account_id, key_id, CASE WHEN image THEN 'image' ELSE 'chat' END, 'openai.chat', model,
+   provider, model, n % 2, CASE WHEN failed THEN 'upstream_error' ELSE 'completed' END, NOT failed,
    input, output, input / 4, 0, output / 3, cost, 0, '1 * input',
    1, CASE WHEN failed THEN 502 ELSE 200 END, CASE WHEN failed THEN 'upstream_error' END, user, ms / 3, ms,
    CASE WHEN image THEN '{"images": 1}' END, 'v1', CASE WHEN image THEN cost / 2 END

@@ -19,8 +19,8 @@ EVERY_S = 0.01
 
 _NEW = (
     "SELECT ledger.id, ledger.at, kind, ledger.account_id, ledger.key_id, ledger.hold_id, amount_nano, usage.cost_nano, "
-    "usage.account_id, usage.key_id FROM ledger LEFT JOIN usage ON usage.hold_id = ledger.hold_id "
-    "AND kind IN ('settlement', 'release') WHERE ledger.id > ? ORDER BY ledger.id"
+    "usage.account_id, usage.key_id FROM ledger LEFT JOIN usage ON usage.id = ledger.id "
+    "WHERE ledger.id > ? ORDER BY ledger.id"
 )
 _ACCOUNTS = "SELECT id, total_nano, used_nano, held_nano FROM accounts"
 _KEYS = (
@@ -44,7 +44,7 @@ class Watch:
     _total: Counter[str] = field(default_factory=Counter)
     _used: Counter[str] = field(default_factory=Counter)
     _recorded: Counter[str] = field(default_factory=Counter)
-    _open: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    _open: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     _begun: Counter[tuple[str, float]] = field(default_factory=Counter)
     """Calls and jobs by key and minute."""
 
@@ -90,7 +90,7 @@ class Watch:
         self._last = number
         match kind:
             case "hold":
-                self._expect(f"{hold} begins once", hold in self._open, False)
+                self._expect(f"{hold} begins once", (hold, hold in self._open), (number, False))
                 self._open[hold] = account, key, amount
                 self._begun[key, at // MINUTE_S] += 1
             case "settlement" | "release":
@@ -98,7 +98,7 @@ class Watch:
             case _:
                 self._total[account] += amount
 
-    def _end(self, kind: str, end: tuple[str, str, int], hold: str, cost: int | None, owners: list[str]) -> None:
+    def _end(self, kind: str, end: tuple[str, str, int], hold: int, cost: int | None, owners: list[str]) -> None:
         self.ends += 1
         account, key, amount = end
         begun = self._open.pop(hold, None)

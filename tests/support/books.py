@@ -50,7 +50,7 @@ class Books:
     def new_hold(self, amount_nano: int, call_id: str = "req_1") -> NewHold:
         return NewHold(call_id, self.issued.key.id, self.account_id, amount_nano, ABOUT)
 
-    async def hold(self, amount_nano: int, call_id: str = "req_1") -> str:
+    async def hold(self, amount_nano: int, call_id: str = "req_1") -> int:
         return await self.store.ledger.hold(self.new_hold(amount_nano, call_id))
 
     async def money(self) -> tuple[int, int, int]:

@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import structs
 
 from relayhub.accounts.issuing import IssuedKey, issue_key
 from relayhub.sdk.clock import Clock
@@ -35,7 +35,7 @@ class Limited:
     store: Store
     clock: FakeClock
     key: IssuedKey
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs: dict[int, Job] = field(default_factory=dict)
     calls: int = 0
 
     def new(self, amount: int = 0, tokens: int = 0, video_ms: int = 0) -> NewHold:
@@ -43,23 +43,22 @@ class Limited:
         key = self.key.key
         return NewHold(f"req_{self.calls}", key.id, key.account_id, amount, ABOUT, tokens, video_ms)
 
-    async def call(self, amount: int = 0, *, tokens: int = 0) -> str:
+    async def call(self, amount: int = 0, *, tokens: int = 0) -> int:
         return await self.store.ledger.hold(self.new(amount, tokens))
 
-    async def end(self, hold_id: str, cost: int = 0, *, tokens: int = 0) -> Settled:
+    async def end(self, hold_id: int, cost: int = 0, *, tokens: int = 0) -> Settled:
         return await self.store.ledger.settle(hold_id, used(cost, tokens))
 
-    async def job(self, amount: int = 0, *, video_ms: int = 0) -> str:
+    async def job(self, amount: int = 0, *, video_ms: int = 0) -> int:
         """Its hold."""
         new = self.new(amount, video_ms=video_ms)
-        hold_id, at = f"hold_{self.calls}", self.clock.now()
-        job = a_job(new, hold_id, at)
+        job = a_job(new, self.clock.now())
         about = msgspec.json.encode(new.about).decode()
-        self.jobs[hold_id] = job
-        await self.store.jobs.open(OpenHold(hold_id, new, about), job, b"{}")
-        return hold_id
+        opened = await self.store.jobs.open(OpenHold(new, about), job, b"{}")
+        self.jobs[opened.hold_id] = replace(job, hold_id=opened.hold_id)
+        return opened.hold_id
 
-    async def end_job(self, hold_id: str, cost: int = 0, *, video_ms: int | None = 0) -> None:
+    async def end_job(self, hold_id: int, cost: int = 0, *, video_ms: int | None = 0) -> None:
         """``video_ms`` ``None``: it failed, and is not charged."""
         job = self.jobs.pop(hold_id)
         state = JobState.FAILED if video_ms is None else JobState.SUCCEEDED
@@ -68,7 +67,7 @@ class Limited:
             job, OPEN, {"state": state.value}, used(cost, 0, media), charge=video_ms is not None
         )
 
-    async def admitted(self) -> str | None:
+    async def admitted(self) -> int | None:
         """A hold, or ``None`` if there is no slot for it."""
         try:
             return await self.call(1)
@@ -100,14 +99,13 @@ class Limited:
 
 
 def used(cost: int, tokens: int, media: MediaUsage | None = None) -> UsageRecord:
-    return replace(record(cost_nano=cost), usage=Usage(tokens // 2, tokens - tokens // 2), media=media)
+    return structs.replace(record(cost_nano=cost), usage=Usage(tokens // 2, tokens - tokens // 2), media=media)
 
 
-def a_job(new: NewHold, hold_id: str, at: float) -> Job:
+def a_job(new: NewHold, at: float) -> Job:
     return Job(
-        id=f"job_{hold_id}",
+        id=f"job_{new.call_id}",
         call_id=new.call_id,
-        hold_id=hold_id,
         kind=MediaKind.VIDEO,
         dialect="d",
         platform=None,

@@ -170,7 +170,8 @@ class Hub:
     def usage_of(self, shown_id: str) -> dict[str, Any]:
         """Of a job that has ended: there as soon as its end is."""
         rows = self.server.rows(
-            "SELECT u.* FROM usage u JOIN jobs j ON j.hold_id = u.hold_id WHERE j.id = ?", canonical(shown_id)
+            "SELECT u.* FROM usage u JOIN ledger l USING (id) JOIN jobs j USING (hold_id) WHERE j.id = ?",
+            canonical(shown_id),
         )
         assert len(rows) == 1, f"{shown_id} has {len(rows)} usage rows"
         return rows[0]
@@ -212,7 +213,7 @@ class Hub:
         assert held == self.server.rows(open_jobs)[0]["n"], "a hold without an open job, or a job without its hold"
         wrong = self.server.rows(
             "SELECT u.model, u.cost_nano, sum(l.amount_nano) AS booked FROM usage u "
-            "LEFT JOIN ledger l ON l.hold_id = u.hold_id AND l.kind = 'settlement' GROUP BY u.hold_id "
+            "LEFT JOIN ledger l ON l.id = u.id AND l.kind = 'settlement' GROUP BY u.id "
             "HAVING coalesce(abs(booked), 0) != u.cost_nano"
         )
         assert wrong == []

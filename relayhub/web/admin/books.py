@@ -34,7 +34,7 @@ class LedgerShown(Output):
     kind: LedgerKind
     account_id: str
     key_id: str | None
-    hold_id: str | None
+    hold_id: int | None
     call_id: str | None
     amount_nano: int
     actor: str | None
