@@ -11,21 +11,22 @@ class CallQueue:
 
     def __init__(self) -> None:
         self.seen = False
-        self._streaming: int | None = None
+        self.streaming: int | None = None
+        """The call that is being shown."""
         self._waiting: dict[int, tuple[ToolCallStarted, list[str]]] = {}
 
     def begin(self, event: ToolCallStarted) -> bool:
         """Whether this one may stream."""
         self.seen = True
-        if self._streaming is None:
-            self._streaming = event.index
+        if self.streaming is None:
+            self.streaming = event.index
             return True
         self._waiting[event.index] = event, []
         return False
 
     def streams(self, index: int, text: str) -> bool:
         """Whether ``text`` may be shown now; else it is kept. Raises ``UpstreamError`` for a call that has ended."""
-        if index == self._streaming:
+        if index == self.streaming:
             return True
         if index not in self._waiting:
             raise upstream_broke("a tool call went on after its end")
@@ -35,6 +36,6 @@ class CallQueue:
     def take_waiting(self) -> list[tuple[ToolCallStarted, str]]:
         """In their order; afterwards none streams."""
         taken = [(event, "".join(texts)) for _, (event, texts) in sorted(self._waiting.items())]
-        self._streaming = None
+        self.streaming = None
         self._waiting = {}
         return taken

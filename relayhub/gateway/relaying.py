@@ -9,6 +9,7 @@ from relayhub.gateway.answers import LaneStream
 from relayhub.gateway.call import Client
 from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.gateway.tally import Tally
+from relayhub.gateway.translated_stream import WitnessedStream
 from relayhub.plugins.isolation import PluginRaised
 from relayhub.types.errors import RelayhubError
 from relayhub.upstream.lean.sink import Express
@@ -47,9 +48,8 @@ class StreamRelay:
     def express(self) -> Express | None:
         """For :meth:`relayhub.upstream.lean.reply.LeanReply.pour`: a way past :meth:`take` for chunks that hold one event
         like the ones before; ``None`` where there is none."""
-        if isinstance(self.stream, Comparing) and isinstance(self.client, ChunkClient):
-            return self.client.lane(self.stream)
-        return None
+        stream = _comparing(self.stream)
+        return self.client.lane(stream) if stream is not None and isinstance(self.client, ChunkClient) else None
 
     async def go_on(self) -> bool:
         """Wait for the client. ``False``: the answer has ended. Raises ``ClientLeft``."""
@@ -58,3 +58,9 @@ class StreamRelay:
             await self.client.write(frames)
             self.tally.departure.delivered = True
         return not self.stream.ended
+
+
+def _comparing(stream: LaneStream) -> Comparing | None:
+    if isinstance(stream, WitnessedStream):
+        return stream.comparing
+    return stream if isinstance(stream, Comparing) else None

@@ -31,7 +31,7 @@ def job(state: JobState, **changes: object) -> Job:
     whole = Job(
         id=ID,
         call_id="req_1",
-        hold_id="hold_1",
+        hold_id=1,
         kind=MediaKind.VIDEO,
         dialect="openai.videos",
         platform=None,

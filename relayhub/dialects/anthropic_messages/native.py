@@ -7,9 +7,11 @@ import orjson
 from relayhub.dialects.anthropic_messages.stream_encoder import frame as frame_of_event
 from relayhub.dialects.anthropic_messages.usage import merged, read_usage
 from relayhub.dialects.codec import Envelope
+from relayhub.dialects.comparing import Comparing, Comparison
 from relayhub.dialects.event_stream import EventTap, broken_off
 from relayhub.dialects.fields import nested
 from relayhub.dialects.jsontext import members, set_members
+from relayhub.dialects.like_frames import LikeFrames
 from relayhub.dialects.openai_chat.native import renamed
 from relayhub.dialects.openai_chat.upstream_json import parse_tolerantly, string, valid_utf8
 from relayhub.dialects.outline import members_around
@@ -22,6 +24,9 @@ from relayhub.types.usage import Usage
 _BOM = b"\xef\xbb\xbf"
 _SPOKEN = ("text", "thinking", "partial_json")
 """Where a delta has what the model wrote."""
+_PASSING = ("text", "partial_json")
+"""Those of which nobody keeps anything."""
+_NOTHING = (None, "")
 
 
 def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
@@ -44,14 +49,33 @@ def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | 
     return renamed(body, rename_to), read_usage(reply.get("usage"))
 
 
-class MessagesTap(EventTap):
-    """A :class:`relayhub.dialects.codec.NativeStream`."""
+class MessagesTap(EventTap, Comparing):
+    """A :class:`relayhub.dialects.codec.NativeStream`. Of what its comparison lets pass nothing is counted but its
+    characters: text, and arguments of calls."""
 
     def __init__(self, *, rename_to: str | None) -> None:
         super().__init__()
         self._rename_to = rename_to
         self._counted: JsonObject = {}
         self._stopped = False
+        self._like = LikeFrames()
+        self._told: tuple[bytes | None, str] = _NOTHING
+        """By the last piece of a block: the member with its text, which is all that it says, and that text."""
+
+    @property
+    def comparison(self) -> Comparison:
+        return self._like
+
+    def feed(self, data: bytes) -> bytes:
+        like = self._like
+        if (chars := like.chars(data, 0, len(data))) >= 0:
+            self.delivered_chars += chars
+            return data
+        like.end()
+        self._told = _NOTHING
+        shown = super().feed(data)
+        like.begin(data, *(self._told if self.started and shown == data else _NOTHING))
+        return shown
 
     def _event(self, frame: bytes, data: bytes, value: JsonObject) -> bytes:
         kind = value.get("type")
@@ -68,6 +92,7 @@ class MessagesTap(EventTap):
                 self._heard(nested(value, "content_block"))
             case "content_block_delta":
                 self._heard(nested(value, "delta"))
+                self._told = _told_by(nested(value, "delta"))
             case "message_delta":
                 self._count(value.get("usage"))
                 self._stopped = self._stopped or nested(value, "delta").get("stop_reason") is not None
@@ -103,3 +128,11 @@ class MessagesTap(EventTap):
         if at < 0:  # data of several lines: the frame is written anew
             return b"event: message_start\n" + frame_of(changed)
         return frame[:at] + changed + frame[at + len(data) :]
+
+
+def _told_by(delta: JsonObject) -> tuple[bytes | None, str]:
+    spoken = [(key, text) for key in _SPOKEN if (text := string(delta.get(key)))]
+    if len(spoken) != 1 or spoken[0][0] not in _PASSING:
+        return _NOTHING
+    key, text = spoken[0]
+    return b'"%b"' % key.encode(), text

@@ -13,6 +13,7 @@ from relayhub.dialects.event_stream import EventDecoder, broken_off
 from relayhub.dialects.fields import nested
 from relayhub.dialects.openai_chat.reply import minted_id
 from relayhub.dialects.openai_chat.upstream_json import integer, string
+from relayhub.dialects.runs import Piece, RunReader
 from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.chat import (
     ChatEvent,
@@ -31,7 +32,7 @@ from relayhub.types.json import Json, JsonObject
 _MESSAGE_FIELDS = frozenset({"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"})
 
 
-class MessagesStreamDecoder(EventDecoder):
+class MessagesStreamDecoder(EventDecoder, RunReader):
     """Reasons and usage are told at the end: this dialect may correct them until then.
 
     ``ExtraDelta.values``: ``{"block": {…}}`` for the start of a block that the hub has no word for, ``{"delta": {…}}`` for
@@ -50,6 +51,15 @@ class MessagesStreamDecoder(EventDecoder):
         self._usage: JsonObject = {}
         self._stop: tuple[Json, Json] | None = None
         """Reason and sequence, as they came."""
+
+    def text_member(self, piece: Piece) -> bytes:
+        match piece:
+            case TextDelta():
+                return b'"text"'
+            case ReasoningDelta():
+                return b'"thinking"'
+            case ToolCallDelta():
+                return b'"partial_json"'
 
     def _event(self, value: JsonObject) -> Iterator[ChatEvent]:
         if self._ended:

@@ -13,6 +13,7 @@ from relayhub.dialects.anthropic_messages.usage import estimated, write_usage
 from relayhub.dialects.call_queue import CallQueue
 from relayhub.dialects.codec import ClientView
 from relayhub.dialects.fields import nested
+from relayhub.dialects.runs import HERE, Piece, RunWriter, WriteMore, around
 from relayhub.dialects.tool_ids import to_plain
 from relayhub.types.chat import (
     ChatEvent,
@@ -38,7 +39,7 @@ def frame(value: JsonObject) -> bytes:
     return b"event: " + str(value["type"]).encode() + b"\ndata: " + orjson.dumps(value) + b"\n\n"
 
 
-class MessagesStreamEncoder:
+class MessagesStreamEncoder(RunWriter):
     """See :class:`relayhub.dialects.codec.StreamEncoder`. Of several choices the first is shown."""
 
     def __init__(self, view: ClientView) -> None:
@@ -56,6 +57,17 @@ class MessagesStreamEncoder:
         for event in events:
             self._event(event)
         return self._taken()
+
+    def run_of(self, piece: Piece) -> WriteMore | None:
+        match piece:
+            case TextDelta(0) if self._open == "text":
+                return around(self._more({"type": "text_delta", "text": HERE}))
+            case ReasoningDelta(0, _, None, None) if self._open == "thinking":
+                return around(self._more({"type": "thinking_delta", "thinking": HERE}))
+            case ToolCallDelta(0, index) if self._open == "tool_use" and index == self._calls.streaming:
+                return around(self._more({"type": "input_json_delta", "partial_json": HERE}))
+            case _:
+                return None
 
     def finish(self) -> bytes:
         self._close_calls()
@@ -169,7 +181,11 @@ class MessagesStreamEncoder:
         self._write({"type": "content_block_start", "index": self._index, "content_block": block})
 
     def _delta(self, delta: JsonObject) -> None:
-        self._write({"type": "content_block_delta", "index": self._index, "delta": delta})
+        self._out.append(self._more(delta))
+
+    def _more(self, delta: JsonObject) -> bytes:
+        """Of the block that is open."""
+        return frame({"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _close(self) -> None:
         if self._open is not None:

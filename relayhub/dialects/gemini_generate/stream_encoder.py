@@ -14,6 +14,7 @@ from relayhub.dialects.gemini_generate.spoken import call_parts, image_parts, sh
 from relayhub.dialects.gemini_generate.stops import write_stop
 from relayhub.dialects.gemini_generate.stream_decoder import CANDIDATE, PART
 from relayhub.dialects.gemini_generate.usage import write_usage
+from relayhub.dialects.runs import HERE, Piece, RunWriter, WriteMore, around
 from relayhub.types.chat import (
     ChatEvent,
     Ended,
@@ -58,7 +59,7 @@ class Frames:
         return b"\r\n]" if self._begun else b"[]"
 
 
-class GeminiStreamEncoder:
+class GeminiStreamEncoder(RunWriter):
     """See :class:`relayhub.dialects.codec.StreamEncoder`. Every chunk has content, which clients' SDKs insist on; the
     last one has the finish reasons and the usage, and is written by :meth:`finish` only."""
 
@@ -78,6 +79,10 @@ class GeminiStreamEncoder:
 
     def encode(self, events: Iterable[ChatEvent]) -> bytes:
         return b"".join([self._event(event) for event in events])
+
+    def run_of(self, piece: Piece) -> WriteMore | None:
+        """Only of what is written without being remembered."""
+        return around(self._parts(piece.choice, [{"text": HERE}])) if isinstance(piece, TextDelta) else None
 
     def finish(self) -> bytes:
         """Usage is never invented: without a report there is none. Raises ``UpstreamError`` for a tool call that this

@@ -123,7 +123,7 @@ def _text_of(chunk: Chunk) -> bytes | None:
     if delta.tool_calls:
         return None
     text = delta.content.encode(errors="replace")
-    return text if _ONE_TEXT.fullmatch(text) else None
+    return text if len(text.translate(None, _NOT_PLAIN)) == len(text) else None
 
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:

@@ -18,6 +18,7 @@ from relayhub.dialects.openai_chat.upstream_json import (
     text_of,
 )
 from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.runs import Piece, RunReader
 from relayhub.dialects.sse import FrameSplitter, data_of
 from relayhub.dialects.upstream_errors import in_stream_error, raise_error_body
 from relayhub.types.chat import (
@@ -29,6 +30,7 @@ from relayhub.types.chat import (
     RefusalDelta,
     Started,
     TextDelta,
+    ToolCallDelta,
     UsageReported,
 )
 from relayhub.types.errors import UpstreamError
@@ -42,7 +44,7 @@ _CHOICE_FIELDS = frozenset({"index", "delta", "finish_reason"})
 _DELTA_FIELDS = frozenset({"role", "content", "reasoning_content", "reasoning", "refusal", "tool_calls"})
 
 
-class ChatStreamDecoder:
+class ChatStreamDecoder(RunReader):
     """See :class:`relayhub.dialects.codec.StreamDecoder`.
 
     When an error follows good events in the same bytes, the events are returned and the next call (``feed(b"")`` will
@@ -68,6 +70,15 @@ class ChatStreamDecoder:
         except UpstreamError as error:
             self._fail(error, events)
         return events
+
+    def text_member(self, piece: Piece) -> bytes:
+        match piece:
+            case TextDelta():
+                return b'"content"'
+            case ReasoningDelta():
+                return b'"reasoning_content"' if piece.wire_field == "reasoning_content" else b'"reasoning"'
+            case ToolCallDelta():
+                return b'"arguments"'
 
     def close(self) -> Sequence[ChatEvent]:
         self._raise_failure()

@@ -14,6 +14,7 @@ from relayhub.dialects.openai_chat.parts import NAME
 from relayhub.dialects.openai_chat.reply import reply_id
 from relayhub.dialects.openai_chat.signed import DETAILS, call_fields, details
 from relayhub.dialects.openai_chat.usage import write_usage
+from relayhub.dialects.runs import HERE, Piece, RunWriter, WriteMore, around
 from relayhub.types.chat import (
     ChatEvent,
     Ended,
@@ -37,7 +38,7 @@ from relayhub.types.usage import Usage
 TERMINAL = b"data: [DONE]\n\n"
 
 
-class ChatStreamEncoder:
+class ChatStreamEncoder(RunWriter):
     """See :class:`relayhub.dialects.codec.StreamEncoder`. Every chunk has the same id, time and model; the role stands
     in a choice's first delta only, a call's id, type and name in its first fragment only."""
 
@@ -57,6 +58,18 @@ class ChatStreamEncoder:
 
     def encode(self, events: Iterable[ChatEvent]) -> bytes:
         return b"".join([self._event(event) for event in events]) + self._flush()
+
+    def run_of(self, piece: Piece) -> WriteMore | None:
+        """Only of what is written without being remembered."""
+        if self._extra is not None or piece.choice not in self._spoken:
+            return None
+        match piece:
+            case TextDelta(choice):
+                return around(self._delta(choice, {"content": HERE}))
+            case ToolCallDelta(choice, index):
+                return around(self._arguments(choice, index, HERE))
+            case _:
+                return None
 
     def finish(self) -> bytes:
         """Usage is never invented: without a report there is no usage chunk."""

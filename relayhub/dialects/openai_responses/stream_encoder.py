@@ -17,6 +17,7 @@ from relayhub.dialects.openai_responses.marks import Opaque, write_encrypted
 from relayhub.dialects.openai_responses.output import Shown, call_item, message_item
 from relayhub.dialects.openai_responses.response import new_response, shown_to
 from relayhub.dialects.openai_responses.usage import write_usage
+from relayhub.dialects.runs import Piece, RunWriter, WriteMore
 from relayhub.types.chat import (
     ChatEvent,
     ExtraDelta,
@@ -39,7 +40,7 @@ from relayhub.types.usage import Usage
 _TEXT, _REFUSAL = "output_text", "refusal"
 
 
-class ResponsesStreamEncoder:
+class ResponsesStreamEncoder(RunWriter):
     """See :class:`relayhub.dialects.codec.StreamEncoder`. Of several choices the first is shown."""
 
     def __init__(self, view: ClientView) -> None:
@@ -57,6 +58,18 @@ class ResponsesStreamEncoder:
     def encode(self, events: Iterable[ChatEvent]) -> bytes:
         for event in events:
             self._event(event)
+        return self._taken()
+
+    def run_of(self, piece: Piece) -> WriteMore | None:
+        """Its frames are numbered, and what was said is told once more at the end."""
+        match piece:
+            case TextDelta(0) if isinstance(self._open, _OpenMessage) and self._open.kind == _TEXT:
+                return self._say_more
+            case _:
+                return None
+
+    def _say_more(self, text: str) -> bytes:
+        self._say(_TEXT, text)
         return self._taken()
 
     def finish(self) -> bytes:
