@@ -163,19 +163,14 @@ class DirectCall:
 
     def take(self, data: bytes) -> bool:
         """See :class:`relayhub.upstream.lean.sink.Sink`."""
-        if self._relaying.take(data):
+        relaying = self._relaying
+        if relaying.take(data):
             return True
-        asyncio.get_running_loop().call_soon(self._stopped)
-        return False
-
-    def _stopped(self) -> None:
-        """The stream says that it has ended, or its client does not keep up."""
-        if self._stage is not _Stage.RELAYING:
-            return
-        if not self._relaying.waiting:
+        if relaying.waiting and self._stage is _Stage.RELAYING:  # its client does not keep up
+            self._long(self._attempt.rest(self._lane, self._reply, relaying, self._reservation))
+        else:  # it says that it has ended, or was cancelled in this turn of the loop
             self.ended()
-        else:
-            self._long(self._attempt.rest(self._lane, self._reply, self._relaying, self._reservation))
+        return False
 
     def ended(self) -> None:
         """See :class:`relayhub.upstream.lean.sink.Sink`."""

@@ -6,7 +6,7 @@ probe, then finds out whether it works again. The success of a call that began b
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -235,7 +235,7 @@ class Health:
         self._elsewhere = elsewhere
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
         self._loads: OrderedDict[Key, _Load] = OrderedDict()
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, int] = {}
         """Under way, by provider."""
 
     def renewed(self, terms: Terms) -> Health:
@@ -286,13 +286,13 @@ class Health:
 
     def busy(self, provider: str) -> int:
         """Calls under way at a provider, by its configured name."""
-        return self._calls[provider]
+        return self._calls.get(provider, 0)
 
     def _is_full(self, route: Route) -> bool:
         limit, name = route.provider.max_in_flight, route.provider.name
         if limit is None:
             return False
-        return self._calls[name] + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
+        return self._calls.get(name, 0) + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
 
     def _count(self, provider: Provider, change: int) -> None:
         name = provider.name

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
@@ -16,9 +15,6 @@ DROPPED = "x-relayhub-dropped"
 
 PUSHED = 32 << 10
 """Bytes that a client may have outstanding in this process before what is next waits for it to read."""
-
-UNSENT = 128 << 10
-"""Bytes of a stream that the system takes before the network has room for them; it would take megabytes."""
 
 STREAM_HEADERS = {
     "cache-control": "no-cache",
@@ -153,12 +149,7 @@ class AnswerStream(ABC):
 
 
 def bound(transport: asyncio.WriteTransport | None) -> None:
-    """Of a connection that a stream goes to: what its client does not read is held back at the upstream, not here. Lasts,
-    and costs more than the rest of a stream's head, so it is done once."""
-    if transport is None or transport.get_write_buffer_limits()[1] == PUSHED:
-        return
-    transport.set_write_buffer_limits(high=PUSHED)
-    raw = transport.get_extra_info("socket")
-    if raw is not None and raw.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        with suppress(OSError):
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+    """Of a connection that a stream goes to: what its client does not read is held back at the upstream, not here. Lasts, and
+    is done once."""
+    if transport is not None and transport.get_write_buffer_limits()[1] != PUSHED:
+        transport.set_write_buffer_limits(high=PUSHED)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -20,6 +21,9 @@ BACKLOG = 1024
 
 HEAD_S = 10.0
 """How long a request's head, or a TLS hand-shake, may take: a phone on a bad line needs a second or two."""
+
+UNSENT = 128 << 10
+"""Bytes of an answer that the system takes before the network has room for them; it would take megabytes."""
 
 MakeProtocol = Callable[[], asyncio.Protocol]
 Open = Callable[[MakeProtocol], Awaitable[asyncio.AbstractServer]]
@@ -70,9 +74,9 @@ async def listen(
     context = None if certificate is None else certificate.context
     loop = asyncio.get_running_loop()
 
-    def opening(make: MakeProtocol) -> Awaitable[asyncio.AbstractServer]:
+    async def opening(make: MakeProtocol) -> asyncio.AbstractServer:
         limit_s = head_s if context else None
-        return loop.create_server(
+        opened = await loop.create_server(
             make,
             server.host,
             server.port,
@@ -81,9 +85,19 @@ async def listen(
             ssl_handshake_timeout=limit_s,
             reuse_port=shared or None,
         )
+        hold_little(opened.sockets)
+        return opened
 
     await Site(runner, server.host, opening, head_s).start()
     return address_of(server, *_bound(runner))
+
+
+def hold_little(listening: Sequence[socket.socket]) -> None:
+    """Every connection that comes in has the limit from its listening socket, and need not be given it."""
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        for raw in listening:
+            with suppress(OSError):  # systems that have the name and not the limit: it spares memory, no more
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
 
 
 def address_of(server: ServerConfig, host: str, port: int) -> str:

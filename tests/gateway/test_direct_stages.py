@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from relayhub.accounts import admission
+from relayhub.gateway.direct import DirectCall
 from relayhub.gateway.open_calls import Cancellable
 from relayhub.gateway.settling import CallLog
 from relayhub.types.errors import ClientError, ErrorKind
@@ -236,6 +237,36 @@ def test_a_key_that_is_cut_in_the_turn_in_which_its_answer_ends(two_ways: Bench)
     direct = two_ways.each(test)[0]
     assert [row["outcome"] for row in direct["usage"]] == ["completed", "hub_error"]  # type: ignore[attr-defined]
     assert "key_revoked" in str(direct["answers"])
+
+
+def test_a_key_that_is_cut_in_the_turn_in_which_its_client_does_not_keep_up(two_ways: Bench) -> None:
+    """Between a cut and the first step of what tidies up, more of the answer may come: one task tidies up, not two."""
+    over: list[object] = []
+    is_over = DirectCall._over
+
+    async def test(inner: InnerHub, upstream: Scripted) -> Seen:
+        def cutting(_answer: QuickAnswer, _frames: bytes) -> bool:
+            inner.hub.open_calls.cut_key(inner.key_id, revoked())
+            return False
+
+        def noted(call: DirectCall, problem: BaseException | None) -> None:
+            over.append(call)
+            is_over(call, problem)
+
+        upstream.answers = [WHOLE, chunked(*FRAMES, USAGE)]
+        await inner.chat()
+        over.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(QuickAnswer, "push", cutting)
+            patch.setattr(DirectCall, "_over", noted)
+            answer = await inner.chat(stream=True)
+            await inner.calm()
+        return {"answers": told(answer), "over": len(over)}
+
+    direct = two_ways.each(test)[0]
+    assert [row["outcome"] for row in direct["usage"]] == ["completed", "hub_error"]  # type: ignore[attr-defined]
+    assert "key_revoked" in str(direct["answers"])
+    assert direct["over"] == 1
 
 
 def test_a_key_that_is_cut_in_the_turn_in_which_its_hold_is_granted(two_ways: Bench) -> None:

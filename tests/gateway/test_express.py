@@ -12,11 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relayhub.dialects.codec import Framing
+from relayhub.dialects.anthropic_messages.stream_encoder import MessagesStreamEncoder
+from relayhub.dialects.codec import ClientView, Envelope, Framing
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
+from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
+from relayhub.dialects.openai_responses.stream_encoder import ResponsesStreamEncoder
 from relayhub.gateway.departure import Departure
+from relayhub.gateway.kept_state import TurnState
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
+from relayhub.gateway.translated_stream import TranslatedStream, WitnessedStream
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines
 from relayhub.upstream.body import relay
@@ -24,6 +29,7 @@ from relayhub.upstream.lean.connection import Connection
 from relayhub.upstream.lean.framing import Chunked
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
+from relayhub.web.answer_stream import PUSHED
 from relayhub.web.quick.answer import QuickAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -31,10 +37,11 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Wire(asyncio.Transport):
-    """Keeps what is written."""
+    """Keeps what is written. ``unsent``: bytes that it says it has not been able to send."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.unsent = 0
         self.written: list[bytes] = []
         self.closing = False
         self.pauses = 0
@@ -46,7 +53,7 @@ class Wire(asyncio.Transport):
         return self.closing
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         return
@@ -95,13 +102,13 @@ class Noted:
 class Hub:
     """A stream from an upstream's socket to a client's, without the sockets."""
 
-    def __init__(self, rename_to: str | None = None) -> None:
+    def __init__(self, rename_to: str | None = None, stream: TranslatedStream | WitnessedStream | None = None) -> None:
         self.inbox = memoryview(bytearray(1 << 16))
         self.upstream = Connection(Origin(False, "upstream", 80), lambda _: None, self.inbox)
         self.upstream.connection_made(Wire())
         self.reply = LeanReply(self.upstream, "POST", Deadlines(), self.upstream.loop.time() + 60, lambda *_: None)
         self.line = Line()
-        self.stream = ChatNativeStream(rename_to=rename_to, include_usage=True)
+        self.stream = stream or ChatNativeStream(rename_to=rename_to, include_usage=True)
         self.client = QuickAnswer(self.line, {}, framing=Framing.SSE, keep_alive=None, head_wait_s=60, keep_alive_s=60)
         self.relaying = StreamRelay(self.stream, self.client, cast("Tally", Noted()))
         self.expressed = 0
@@ -159,8 +166,10 @@ def words(*texts: str) -> list[bytes]:
     return [frame("", role="assistant"), *map(frame, texts)]
 
 
-async def hub_after(frames: Sequence[bytes], rename_to: str | None = None) -> Hub:
-    hub = Hub(rename_to)
+async def hub_after(
+    frames: Sequence[bytes], rename_to: str | None = None, stream: TranslatedStream | WitnessedStream | None = None
+) -> Hub:
+    hub = Hub(rename_to, stream)
     await hub.start()
     await hub.feed(*map(chunk, frames))
     return hub
@@ -365,3 +374,78 @@ def test_wherever_the_reads_fall_the_client_gets_what_a_reader_of_every_frame_wo
         assert hub.stream.finish() == read.finish()
 
     asyncio.run(run())
+
+
+VIEW = ClientView(Envelope("m", True, True, None, 1, None), "public", "up", "call_1")
+
+
+def translated(encoder: type[MessagesStreamEncoder] | type[ResponsesStreamEncoder]) -> TranslatedStream:
+    return TranslatedStream(ChatStreamDecoder(), encoder(VIEW), TurnState())
+
+
+both_ways = pytest.mark.parametrize("encoder", [MessagesStreamEncoder, ResponsesStreamEncoder])
+
+
+@both_ways
+async def test_a_translated_chunk_takes_the_same_way(
+    encoder: type[MessagesStreamEncoder] | type[ResponsesStreamEncoder],
+) -> None:
+    texts = ["one", "two", "three", '"four"\n', "fünf"]
+    hub = await hub_after([*words(*texts), DONE], stream=translated(encoder))
+    assert hub.expressed == 4
+    book = translated(encoder)
+    assert hub.body() == book.feed(b"".join(words(*texts)) + DONE)
+    assert len(hub.arrived) == 6  # the speaker's, and one for each
+    assert hub.stream.delivered_chars == book.delivered_chars == sum(map(len, texts))
+    assert hub.stream.finish() == book.finish()
+
+
+@both_ways
+async def test_a_translated_chunk_for_which_there_is_no_room_is_neither_lost_nor_told_twice(
+    encoder: type[MessagesStreamEncoder] | type[ResponsesStreamEncoder],
+) -> None:
+    hub = await hub_after(words("one", "two"), stream=translated(encoder))
+    assert isinstance(hub.line.transport, Wire)
+    hub.line.transport.unsent = PUSHED + 1
+    await hub.feed(chunk(frame("three")))
+    assert hub.expressed == 1
+    hub.line.transport.unsent = 0
+    await hub.feed(*map(chunk, [frame("four"), frame("five"), DONE]))
+    assert hub.expressed == 2
+    book = translated(encoder)
+    assert hub.body() == book.feed(b"".join(words("one", "two", "three", "four", "five")) + DONE)
+    assert hub.stream.delivered_chars == book.delivered_chars
+    assert hub.stream.finish() == book.finish()
+
+
+@settings(max_examples=40, deadline=None)
+@given(texts=TEXTS, cuts=st.lists(st.integers(0, 4000), max_size=10), padding=st.booleans())
+def test_wherever_the_reads_fall_a_translation_is_the_same(texts: list[str], cuts: list[int], padding: bool) -> None:
+    frames = [frame(text, padding=text[:1] if padding else None) for text in ("Hi", *texts)]
+    chunks = [*map(chunk, frames), chunk(DONE), b"0\r\n\r\n"]
+    wire = b"".join(chunks)
+    at = sorted({0, *itertools.accumulate(map(len, chunks)), *(cut % len(wire) for cut in cuts)})
+    decoder, book = ChatStreamDecoder(), MessagesStreamEncoder(VIEW)
+    expected = book.encode(decoder.feed(b"".join(frames) + DONE))
+
+    async def run() -> None:
+        hub = Hub(stream=translated(MessagesStreamEncoder))
+        await hub.start()
+        await hub.feed(*(wire[start:end] for start, end in itertools.pairwise(at)))
+        await asyncio.wait_for(hub.relay, 5)
+        assert hub.body() == expected
+        assert hub.stream.delivered_chars == len("Hi") + sum(map(len, texts))
+        assert hub.stream.finish() == book.finish()
+
+    asyncio.run(run())
+
+
+async def test_a_witness_does_not_stand_in_the_way() -> None:
+    native = ChatNativeStream(rename_to=None, include_usage=True)
+    hub = await hub_after(
+        words("one", "two", "three"), stream=WitnessedStream(native, ChatStreamDecoder(), TurnState())
+    )
+    assert hub.expressed == 2
+    assert hub.body() == b"".join(words("one", "two", "three"))
+    assert hub.stream.delivered_chars == len("onetwothree")
+    hub.relay.cancel()

@@ -11,6 +11,13 @@ from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
 _SIZE_SO_FAR = re.compile(rb"(?:[0-9A-Fa-f]{1,16}(?:[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r?)?)?")
 _TRAILERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n")
+_PLAIN = re.compile(rb"[0-9A-Fa-f]{1,8}")
+_PLAIN_LINE = 10
+"""Bytes of a line like that, with its end."""
+
+_KEPT_SIZES = 4096
+"""Most chunks are as long as one before."""
+
 _LINE_END = b"\r\n"
 _LAST = b"0\r\n\r\n"
 """The last chunk, as most write it, and no trailers."""
@@ -105,16 +112,25 @@ def chunk_start(size: int) -> bytes:
 
 
 def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
-    """Take all that stand at the beginning of a read, but for the last one of all; returns where they end."""
+    """Take all that stand at the beginning of a read, but for the last one of all, and for what begins less plainly;
+    returns where they end."""
     at = 0
-    while (match := _SIZE.match(data, at)) is not None:
-        start = match.end()
-        end = start + int(match[1], 16)
-        if end == start or not data.startswith(_LINE_END, end):
+    while (line := data.find(_LINE_END, at, at + _PLAIN_LINE)) >= 0:
+        size, start = _known_size(data[at:line]), line + 2
+        end = start + size
+        if size <= 0 or not data.startswith(_LINE_END, end):
             break
         pieces.append(data[start:end])
         at = end + 2
     return at
+
+
+def _plain_size(line: bytes) -> int:
+    """Of a chunk that begins with this line; -1: that says more, or is not right."""
+    return int(line, 16) if _PLAIN.fullmatch(line) else -1
+
+
+_known_size = lru_cache(_KEPT_SIZES)(_plain_size)
 
 
 class Chunked:

@@ -132,7 +132,8 @@ class LeanReply:
     # The request
 
     def begin(self, head: bytes, body: bytes, listener: Listener) -> None:
-        """Send it all, at most :data:`JOINED` bytes, and return at once. The listener is never told before that."""
+        """Send it all in one piece, with TLS at most :data:`JOINED` bytes and else :data:`BURST`, and return at once. The
+        listener is never told before that."""
         self._listener = listener
         self._send(head, body)
         self._connection.expect(min(self._loop.time() + self._deadlines.first_byte_s, self._ends_at))

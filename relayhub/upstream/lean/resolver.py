@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import TypeAlias
 
@@ -37,15 +38,15 @@ class Resolver:
 
     def __init__(self, ask: LookUp = look_up) -> None:
         self._ask = ask
+        self._numbers = lru_cache(MAX_NAMES)(_numeric)
         self._known: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Future[Sequence[Address] | OSError]] = {}
 
     async def resolve(self, host: str) -> Sequence[Address]:
         """In the order to try them, families in turn. Raises ``OSError``."""
-        try:
-            return _numeric(host)
-        except OSError:
-            pass
+        number = self._numbers(host)
+        if number is not None:
+            return number
         known = self._known.get(host)
         if known is not None and known.until > asyncio.get_running_loop().time():
             return known.addresses
@@ -91,8 +92,12 @@ class Resolver:
         self._known[host] = _Known(found, until)
 
 
-def _numeric(host: str) -> Sequence[Address]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+def _numeric(host: str) -> Sequence[Address] | None:
+    """What needs not be asked for; ``None``: it is a name."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return None
     return [(family, str(address[0])) for family, _, _, _, address in found]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
 from relayhub.upstream import faults
+from relayhub.upstream.lean.connection import Connection
 from relayhub.upstream.lean.dial import Dialler
 from relayhub.upstream.lean.outgoing import Target, head_start, target_of, with_size
 from relayhub.upstream.lean.pool import Pool
@@ -79,17 +80,41 @@ class LeanTransport:
 
     def begin(self, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener) -> Begun:
         """As :meth:`exchange`, but returns at once and tells ``listener`` what has come of it, never before this returns.
-        With a free connection and a short body there is no task behind it."""
+        With a short body no task waits for the answer; with a free connection there is none at all."""
         origin = prepared.target.origin
         at_once = JOINED if origin.tls else BURST
-        if prepared.effect is not Effect.NONE and isinstance(body, bytes) and len(body) <= at_once:
-            connection = self.pool.take(origin)
-            if connection is not None:
-                ends_at = connection.loop.time() + deadlines.total_s
-                reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
-                reply.begin(with_size(prepared.start, prepared.method, len(body)), body, listener)
-                return reply
-        return _Beginning(self, prepared, body, deadlines, listener)
+        if prepared.effect is Effect.NONE or not isinstance(body, bytes) or len(body) > at_once:
+            return _Beginning(self, prepared, body, deadlines, listener)
+        connection = self.pool.take(origin)
+        if connection is None:
+            return _Beginning(self, prepared, body, deadlines, listener, at_once=True)
+        ends_at = connection.loop.time() + deadlines.total_s
+        return self._write(connection, prepared, body, deadlines, ends_at, listener)
+
+    async def connect_and_write(
+        self, prepared: Prepared, body: bytes, deadlines: Deadlines, listener: Listener
+    ) -> LeanReply:
+        """With a body that is sent at once. The reply tells ``listener``, never before this returns."""
+        ends_at, origin = asyncio.get_running_loop().time() + deadlines.total_s, prepared.target.origin
+        connection = self.pool.take(origin) or await self.pool.connect(origin, deadlines.connect_s)
+        return self._write(connection, prepared, body, deadlines, ends_at, listener)
+
+    def _write(
+        self,
+        connection: Connection,
+        prepared: Prepared,
+        body: bytes,
+        deadlines: Deadlines,
+        ends_at: float,
+        listener: Listener,
+    ) -> LeanReply:
+        reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
+        try:
+            reply.begin(with_size(prepared.start, prepared.method, len(body)), body, listener)
+        except BaseException:
+            reply.abort()
+            raise
+        return reply
 
     def prepare(self, method: str, url: str, headers: Mapping[str, str], effect: Effect) -> Prepared:
         """Raises ``UpstreamError`` for what cannot be said in HTTP."""
@@ -113,21 +138,38 @@ class LeanTransport:
 
 
 class _Beginning:
-    """An exchange that has to wait before it can say anything: for a connection, or for room to write."""
+    """An exchange that has to wait before it can say anything: for a connection, or for room to write. ``at_once``: for
+    nothing else."""
 
     __slots__ = ("_reply", "_task")
 
     def __init__(
-        self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
+        self,
+        transport: LeanTransport,
+        prepared: Prepared,
+        body: Body,
+        deadlines: Deadlines,
+        listener: Listener,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._reply: LeanReply | None = None
-        work = self._run(transport, prepared, body, deadlines, listener)
+        work = self._run(transport, prepared, body, deadlines, listener, at_once)
         self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(work)
 
     async def _run(
-        self, transport: LeanTransport, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener
+        self,
+        transport: LeanTransport,
+        prepared: Prepared,
+        body: Body,
+        deadlines: Deadlines,
+        listener: Listener,
+        at_once: bool,
     ) -> None:
         try:
+            if at_once and isinstance(body, bytes):
+                self._reply = await transport.connect_and_write(prepared, body, deadlines, listener)
+                return
             self._reply = await transport.exchange(prepared, body, deadlines)
         except UpstreamError as error:
             listener.failed(error)

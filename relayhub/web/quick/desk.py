@@ -21,21 +21,23 @@ from relayhub.web.errors import REQUEST, answer_to, note_refused, render, shown_
 from relayhub.web.mounts import manner_of
 from relayhub.web.overload import Overload
 from relayhub.web.quick.door import QuickDoor
-from relayhub.web.quick.head import QuickHead, read_head
+from relayhub.web.quick.head import QuickHead
+from relayhub.web.quick.known_heads import KnownHeads
+from relayhub.web.quick.open_doors import OpenDoors
 from relayhub.web.quick.place import Place
 from relayhub.web.quick.visit import Visit
 
 
 class QuickDesk:
-    """``idle_s``: how long a client may be silent between two requests."""
+    """``idle_s``: see :class:`relayhub.web.quick.open_doors.OpenDoors`."""
 
     def __init__(self, context: WebContext, overload: Overload, idle_s: float, places: Mapping[str, Place]) -> None:
         """``places``: by path."""
         self.context = context
         self._overload = overload
-        self.idle_s = idle_s
         self.places = places
-        self._doors: set[QuickDoor] = set()
+        self._doors = OpenDoors(idle_s)
+        self._heads = KnownHeads(fingerprint)
         self.ids = Ids()
         self._date = ""
         self._date_at = 0
@@ -48,7 +50,7 @@ class QuickDesk:
 
     def accept(self, block: bytes, peer: str) -> QuickHead | None:
         """See :class:`relayhub.web.quick.door.Desk`."""
-        head = read_head(block, fingerprint)
+        head = self._heads.read(block)
         return None if head is None or head.path not in self.places else head
 
     def admit(self, head: QuickHead, door: QuickDoor) -> Principal | None:
@@ -85,6 +87,7 @@ class QuickDesk:
         return nearest_address(peer, head.forwarded, self.context.trusted_proxies)
 
     def opened(self, door: QuickDoor) -> None:
+        """See :class:`relayhub.web.quick.door.Desk`."""
         self._doors.add(door)
 
     def closed(self, door: QuickDoor) -> None:
@@ -92,8 +95,7 @@ class QuickDesk:
 
     async def close(self, _app: web.Application | None = None) -> None:
         """The server ends: idle connections are closed, and busy ones after their answer."""
-        for door in tuple(self._doors):
-            door.close()
+        self._doors.close()
 
     # A call
 

@@ -24,8 +24,6 @@ _START = b"POST /"
 class Desk(Protocol):
     """See :class:`relayhub.web.quick.desk.QuickDesk`."""
 
-    idle_s: float
-
     @property
     def body_timeout_s(self) -> float: ...
 
@@ -44,7 +42,10 @@ class Desk(Protocol):
 
     def too_slow(self, door: QuickDoor, head: QuickHead) -> None: ...
     def date(self) -> str: ...
-    def opened(self, door: QuickDoor) -> None: ...
+    def opened(self, door: QuickDoor) -> None:
+        """Look after it, and call :meth:`QuickDoor.close_if_idle` now and then, until :meth:`closed`."""
+        ...
+
     def closed(self, door: QuickDoor) -> None: ...
 
 
@@ -66,7 +67,6 @@ class QuickDoor(asyncio.Protocol):
         "_head_s",
         "_head_timer",
         "_idle_since",
-        "_idle_timer",
         "_known",
         "_loop",
         "_make",
@@ -110,7 +110,6 @@ class QuickDoor(asyncio.Protocol):
         self._paused_reading = False
         self._drain: asyncio.Future[None] | None = None
         self._idle_since = 0.0
-        self._idle_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         """Runs while a head has begun to come and is not complete."""
         self._body_timer: asyncio.TimerHandle | None = None
@@ -127,7 +126,6 @@ class QuickDoor(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple | list) else ""
         self._idle_since = self._loop.time()
-        self._idle_timer = self._loop.call_later(self._desk.idle_s, self._look_idle)
         self._desk.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -313,13 +311,9 @@ class QuickDoor(asyncio.Protocol):
         assert self._head is not None
         self._desk.too_slow(self, self._head)
 
-    def _look_idle(self) -> None:
-        """One timer looks now and then, so that requests need not set one."""
-        left_s = self._idle_since + self._desk.idle_s - self._loop.time()
-        busy = self._head is not None or self._buffer
-        if busy or left_s > 0:
-            self._idle_timer = self._loop.call_later(self._desk.idle_s if busy else left_s, self._look_idle)
-        elif self.transport is not None:
+    def close_if_idle(self, since: float) -> None:
+        """Whoever has been silent since then, in loop time, has gone without a word."""
+        if self._idle_since <= since and self._head is None and not self._buffer and self.transport is not None:
             self.transport.close()
 
     def _stop_head_timer(self) -> None:
@@ -337,6 +331,3 @@ class QuickDoor(asyncio.Protocol):
         self._desk.closed(self)
         self._stop_head_timer()
         self._stop_body_timer()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from relayhub.dialects.comparing import Comparing
 from relayhub.upstream.lean.framing import chunk_start
+from relayhub.web.answer_stream import PUSHED
 
 
 class ChunkLine(Protocol):
@@ -27,13 +28,9 @@ class ChunkAnswer(Protocol):
     streaming: bool
     last_write: float
 
-    def push(self, frames: bytes) -> bool:
-        """See :class:`relayhub.gateway.call.Client`."""
-        ...
-
 
 class ExpressLane:
-    """What :meth:`relayhub.web.quick.answer.QuickAnswer.push` does, for chunks that may go on as they came. Nothing passes
+    """What :meth:`relayhub.web.quick.answer.QuickAnswer.push` does, for chunks that need not be read. Nothing passes
     here before a frame like it has gone the long way, so the call is under way and has been noted, and no frames wait for
     the client."""
 
@@ -55,10 +52,12 @@ class ExpressLane:
         alike, first, end = self._alike, len(start), len(chunk) - 2
         if not answer.streaming or transport.is_closing() or (chars := alike.chars(chunk, first, end)) < 0:
             return False
-        if alike.as_it_is:
-            answer.last_write = at
-            transport.write(chunk)
-        elif not answer.push(alike.shown(chunk, first, end)):
-            return False
+        if not alike.as_it_is:
+            if transport.get_write_buffer_size() > PUSHED:
+                return False
+            frames = alike.shown(chunk, first, end)
+            chunk = b"%x\r\n%b\r\n" % (len(frames), frames)
+        answer.last_write = at
+        transport.write(chunk)
         self._stream.delivered_chars += chars
         return True

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from dataclasses import replace
 
 import pytest
 
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect
+from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.upstream.lean.transport import Begun, LeanTransport
 from tests.support.raw_upstream import (
@@ -23,6 +26,7 @@ from tests.support.raw_upstream import (
 from tests.upstream.lean.sending import PATIENT, QUICK, post, until
 
 OK = http(b"{}")
+IN_ALL_S = 0.5
 
 
 class Caller:
@@ -93,6 +97,48 @@ async def test_on_a_kept_connection_there_is_no_task(transport: LeanTransport) -
         assert len(asyncio.all_tasks()) == before
         await until(lambda: "ended" in caller.told)
     assert caller.tasks == {None}
+
+
+async def test_on_a_new_connection_the_answer_is_waited_for_without_a_task(transport: LeanTransport) -> None:
+    caller = Caller()
+    go_on = asyncio.Event()
+
+    async def late(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await go_on.wait()
+        writer.write(chunked(b"one"))
+        await writer.drain()
+
+    async with raw_upstream(late) as upstream:
+        begin(transport, upstream.url, caller)
+        await until(lambda: len(upstream.requests) == 1)
+        assert not [task for task in asyncio.all_tasks() if "_Beginning" in str(task.get_coro())]
+        go_on.set()
+        await until(lambda: "ended" in caller.told)
+    assert caller.tasks == {None}
+
+
+async def test_the_time_for_all_of_it_runs_while_it_connects(
+    transport: LeanTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = Caller()
+    connect, now = transport.pool.connect, asyncio.get_running_loop().time
+    connected_at = 0.0
+
+    async def slowly(origin: Origin, connect_s: float) -> Connection:
+        nonlocal connected_at
+        connection, until_s = await connect(origin, connect_s), now() + IN_ALL_S
+        await until(lambda: now() > until_s)
+        connected_at = now()
+        return connection
+
+    monkeypatch.setattr(transport.pool, "connect", slowly)
+    async with raw_upstream(hang) as upstream:
+        begin(transport, upstream.url, caller, deadlines=replace(PATIENT, total_s=IN_ALL_S))
+        await until(lambda: caller.told == ["failed"])
+        assert now() - connected_at < IN_ALL_S, "it was over by then"
+        await asyncio.wait_for(upstream.closed.wait(), 5)
+    assert isinstance(caller.error, UpstreamError)
+    assert "complete answer" in str(caller.error)
 
 
 @pytest.mark.parametrize("kept", [True, False])
