@@ -67,12 +67,14 @@ class KeyMoney:
     unlimited: bool
     limits: KeyLimits | None
     changed: bool = False
+    lasting: bool = field(init=False)
+    """It has not ended and never ends."""
     plain: bool = field(init=False)
-    """It has not ended and never ends, and its account alone bounds it."""
+    """And its account alone bounds it."""
 
     def __post_init__(self) -> None:
-        bounds = (self.limit, self.limits, self.expires_at, self.revoked_at, self.disabled_at)
-        self.plain = all(bound is None for bound in bounds)
+        self.lasting = self.expires_at is None and self.revoked_at is None and self.disabled_at is None
+        self.plain = self.lasting and self.limit is None and self.limits is None
 
     @property
     def remaining(self) -> int:

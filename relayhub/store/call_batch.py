@@ -92,12 +92,10 @@ class CallBatch:
             return refusals.unknown_key()
         account, amount, windows = money.accounts[key.account_id], new.amount_nano, 0
         if not key.plain or amount > account.total - account.used - account.held:
-            refusal = self._refusal(new, key, account, job=job)
-            if refusal is not None:
-                return refusal
-            if key.limits is not None:
-                assert self._limits is not None
-                windows = self._limits.opened(key.limits, new, job=job)
+            admitted = self._admit(new, key, account, job=job)
+            if not isinstance(admitted, int):
+                return admitted
+            windows = admitted
         self._entries = hold_id = self._entries + 1
         call_id, by = new.call_id, JOBS_EPOCH if job else self._epoch_id
         values = (hold_id, call_id, account.id, key.id, amount, by, now, intent.about_json)
@@ -108,17 +106,26 @@ class CallBatch:
         self._ledger.append((hold_id, now, _HOLD, account.id, key.id, hold_id, call_id, amount))
         return hold_id
 
-    def _refusal(self, new: NewHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> RelayhubError | None:
-        """The last of the questions is the account's: an unlimited one has been given what it lacked."""
-        if (refusal := self.blocked(key)) is not None:
+    def _admit(self, new: NewHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> int | RelayhubError:
+        """The bits of the windows that it is counted in, or why it is not opened. The last of the questions is the account's:
+        an unlimited one has been given what it lacked."""
+        if not key.lasting and (refusal := self.blocked(key)) is not None:
             return refusal
+        limits, meter, amount = self._limits, None, new.amount_nano
+        asked = (1, new.tokens, new.video_ms, amount)
         if key.limits is not None:
-            assert self._limits is not None
-            if (full := self._limits.refusal(key.limits, new, job=job)) is not None:
+            assert limits is not None
+            meter = limits.meter(key.id, key.limits, job=job)
+            if (full := limits.refusal(meter, asked, job=job)) is not None:
                 return full
-        if new.amount_nano > key.remaining:
+        if key.limit is not None and amount > key.remaining:
             return refusals.key_limit_reached()
-        return None if account.cover(new.amount_nano, unlimited=key.unlimited) else refusals.account_exhausted()
+        if amount > account.remaining and not account.cover(amount, unlimited=key.unlimited):
+            return refusals.account_exhausted()
+        if meter is None:
+            return 0
+        assert limits is not None
+        return limits.opened(key.id, meter, asked, job=job)
 
     def blocked(self, key: KeyMoney) -> RelayhubError | None:
         if key.revoked_at is not None:

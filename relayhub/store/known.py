@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from relayhub.store.balances import AccountMoney, KeyMoney
+    from relayhub.store.limit_batch import Meter
 
 JOBS_EPOCH = "jobs"
 """A job's hold belongs to the job, not to the process that happens to look after it."""
@@ -46,10 +47,11 @@ class HoldRow(NamedTuple):
 
 @dataclass(slots=True)
 class Count:
-    """Of one key's window."""
+    """Of one key's window. ``changed``: in this transaction."""
 
     starts_at: float
     amount: int
+    changed: bool = False
 
 
 class Known:
@@ -57,10 +59,14 @@ class Known:
     :meth:`forget` it.
 
     ``entries``: ledger rows that there are, which is the id of the newest; ``counts``: by key and window, of the keys in
-    ``counted``; ``slots``: open calls and open jobs by key; ``holds``: some of those that are open; ``epoch_stands``: this
-    process's row is there."""
+    ``counted``; ``begun``: those of windows in which nothing has been counted yet; ``meters``: by key, and whether of its
+    jobs; ``slots``: open calls and open jobs by key; ``holds``: some of those that are open; ``epoch_stands``: this process's
+    row is there."""
 
-    __slots__ = ("_version", "accounts", "counted", "counts", "entries", "epoch_stands", "holds", "keys", "slots")
+    __slots__ = (
+        *("_version", "accounts", "begun", "counted", "counts", "entries", "epoch_stands", "holds", "keys", "meters"),
+        "slots",
+    )
 
     def __init__(self) -> None:
         self.forget()
@@ -73,6 +79,8 @@ class Known:
         self.holds: dict[int, HoldRow] = {}
         self.counts: dict[tuple[str, str], Count] = {}
         self.counted: set[str] = set()
+        self.begun: dict[tuple[str, str], Count] = {}
+        self.meters: dict[tuple[str, bool], Meter] = {}
         self.slots: dict[str, list[int]] = {}
         self.epoch_stands = False
 

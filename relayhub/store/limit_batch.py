@@ -8,16 +8,17 @@ without limits have no rows and cost no statement.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from relayhub.store import refusals
-from relayhub.store.intents import NewHold
 from relayhub.store.known import JOBS_EPOCH, Count, HoldRow, Known
-from relayhub.store.rows import count
+from relayhub.store.many import insert_many
+from relayhub.store.rows import Row, count
 from relayhub.store.windows import Calendar, Window
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import ClientError
@@ -44,36 +45,37 @@ Measured: TypeAlias = "tuple[int, int, int, int]"
 _AMONG = "IN (SELECT value FROM json_each(?))"
 _LOAD = f"SELECT key_id, window, starts_at, amount FROM key_windows WHERE key_id {_AMONG}"  # noqa: S608  # constants
 _LOAD_SLOTS = f"SELECT key_id, epoch_id = ?, count(*) FROM holds WHERE key_id {_AMONG} GROUP BY 1, 2"  # noqa: S608
-_STORE = (
-    "INSERT INTO key_windows (key_id, window, starts_at, amount) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT (key_id, window) DO UPDATE SET starts_at = excluded.starts_at, amount = excluded.amount"
-)
+_STORE = "INSERT INTO key_windows (key_id, window, starts_at, amount) VALUES (?, ?, ?, ?)"
+_STORE_OR = "ON CONFLICT (key_id, window) DO UPDATE SET starts_at = excluded.starts_at, amount = excluded.amount"
 
 
-@dataclass(slots=True)
-class _Gauge:
-    """One window of a key in this transaction. ``measure``: what it counts; ``changed``: it is to be written."""
+class Gauge(NamedTuple):
+    """One window of a key. ``measure``: what it counts."""
 
     window: Window
     limit: int
     measure: int
-    count: Count
-    changed: bool = False
+    used: Count
 
 
 @dataclass(frozen=True, slots=True)
-class _Meter:
-    """All that is counted of a key's calls, or of its jobs, in this transaction. ``bits``: of its windows; ``most``: at a
-    time."""
+class Meter:
+    """All that is counted of a key's calls, or of its jobs. ``bits``: of its windows; ``most``: at a time; ``slots``: see
+    :class:`relayhub.store.known.Known`. ``since``, ``until``: its windows are these from then until just before then."""
 
-    gauges: tuple[_Gauge, ...]
+    gauges: tuple[Gauge, ...]
     bits: int
     most: int | None
+    slots: list[int] | None
+    since: float
+    until: float
 
 
 class LimitBatch:
     """Used by :class:`relayhub.store.call_batch.CallBatch`. ``limits``: those of the keys that are touched and have any;
     ``counted``: keys whose holds are counted in windows and end."""
+
+    __slots__ = ("_begun", "_calendar", "_changed", "_connection", "_counts", "_meters", "_now", "_slots")
 
     def __init__(
         self,
@@ -87,13 +89,10 @@ class LimitBatch:
         self._connection = connection
         self._calendar = calendar
         self._now = now
-        self._starts: dict[Window, float] = {}
-        self._meters: tuple[dict[str, _Meter], dict[str, _Meter]] = {}, {}
-        """By key: of calls, and of jobs."""
-        self._begun: dict[tuple[str, str], Count] = {}
-        """Windows in which nothing has been counted before."""
+        self._meters = known.meters
         self._counts = known.counts
-        self._changed: dict[tuple[str, str], Count] = {}
+        self._begun = known.begun
+        self._changed: list[tuple[str, Window, Count]] = []
         self._slots = known.slots
         self._load_counts(known.counted, counted.union(limits).difference(known.counted))
         slotted = [
@@ -114,89 +113,87 @@ class LimitBatch:
             for key, job, number in self._connection.execute(_LOAD_SLOTS, (JOBS_EPOCH, json.dumps(keys))):
                 self._slots[key][job] = number
 
-    def refusal(self, limits: KeyLimits, new: NewHold, *, job: bool) -> ClientError | None:
-        """Why this hold cannot be opened now; ``None`` if it can. Changes nothing."""
-        meter, asked = self._meter(new.key_id, limits, job=job), _asked(new)
-        for gauge in meter.gauges:
-            count = gauge.count
-            if count.amount + asked[gauge.measure] > gauge.limit:
-                left, end = gauge.limit - count.amount, self._calendar.end(gauge.window, count.starts_at)
-                wait_s = end - self._now
-                return refusals.window_full(gauge.window, gauge.limit, left, asked[gauge.measure], wait_s)
-        most = meter.most
-        if most is not None and self._slots[new.key_id][job] >= most:
-            return refusals.slots_taken(most, job=job)
+    def meter(self, key_id: str, limits: KeyLimits, *, job: bool) -> Meter:
+        """Made once for as long as neither the limits nor the windows change."""
+        meter = self._meters.get((key_id, job))
+        if meter is None or not meter.since <= self._now < meter.until:
+            meter = self._meters[key_id, job] = self._made(key_id, limits, job=job)
+        return meter
+
+    def _made(self, key_id: str, limits: KeyLimits, *, job: bool) -> Meter:
+        limited = [(window, limit_of(limits, window)) for window in (OF_JOBS if job else OF_CALLS)]
+        gauges = tuple(
+            Gauge(window, limit, _MEASURES[window], self._count(key_id, window))
+            for window, limit in limited
+            if limit is not None
+        )
+        bits = sum(BITS[gauge.window] for gauge in gauges)
+        most = limits.jobs_in_flight if job else limits.concurrent_calls
+        until = min([self._calendar.end(gauge.window, self._now) for gauge in gauges], default=math.inf)
+        return Meter(gauges, bits, most, self._slots.get(key_id), self._now, until)
+
+    def refusal(self, meter: Meter, asked: Measured, *, job: bool) -> ClientError | None:
+        """Why a hold of so much cannot be opened now; ``None`` if it can. Changes nothing."""
+        for window, limit, measure, used in meter.gauges:
+            if used.amount + asked[measure] > limit:
+                wait_s = self._calendar.end(window, used.starts_at) - self._now
+                return refusals.window_full(window, limit, limit - used.amount, asked[measure], wait_s)
+        if meter.most is not None and meter.slots is not None and meter.slots[job] >= meter.most:
+            return refusals.slots_taken(meter.most, job=job)
         return None
 
-    def opened(self, limits: KeyLimits, new: NewHold, *, job: bool) -> int:
+    def opened(self, key_id: str, meter: Meter, asked: Measured, *, job: bool) -> int:
         """Count a hold that is opened; the bits of its windows."""
-        meter, asked = self._meter(new.key_id, limits, job=job), _asked(new)
-        for gauge in meter.gauges:
-            gauge.count.amount += asked[gauge.measure]
-            if not gauge.changed:
-                gauge.changed = True
-                self._counts[new.key_id, gauge.window] = self._changed[new.key_id, gauge.window] = gauge.count
-        self._move_slot(new.key_id, 1, job=job)
+        for window, _, measure, used in meter.gauges:
+            used.amount += asked[measure]
+            if not used.changed:
+                self._counts[key_id, window] = used  # it may have begun with this one
+                self._change(key_id, window, used)
+        if meter.slots is not None:
+            meter.slots[job] += 1
         return meter.bits
-
-    def _meter(self, key_id: str, limits: KeyLimits, *, job: bool) -> _Meter:
-        """The same one for the whole transaction: neither its time nor its limits change."""
-        meters = self._meters[job]
-        meter = meters.get(key_id)
-        if meter is None:
-            limited = [(window, limit_of(limits, window)) for window in (OF_JOBS if job else OF_CALLS)]
-            gauges = tuple(
-                _Gauge(window, limit, _MEASURES[window], self._count(key_id, window))
-                for window, limit in limited
-                if limit is not None
-            )
-            bits = sum(BITS[gauge.window] for gauge in gauges)
-            most = limits.jobs_in_flight if job else limits.concurrent_calls
-            meter = meters[key_id] = _Meter(gauges, bits, most)
-        return meter
 
     def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:
         """Free its slot, and correct the windows that it is counted in, if they still run."""
-        self._move_slot(hold.key_id, -1, job=hold.job)
-        corrected = _corrected(hold.windows)
-        if corrected:
-            excess = _excess(hold, record, charged)
-            for window, measure in corrected:
-                self._correct(hold, window, excess[measure])
-
-    def _correct(self, hold: HoldRow, window: Window, excess: int) -> None:
-        count = self._counts.get((hold.key_id, window))
-        if excess and count is not None and hold.created_at >= count.starts_at:
-            count.amount = max(0, count.amount + excess)
-            self._changed[hold.key_id, window] = count
-
-    def _move_slot(self, key_id: str, by: int, *, job: bool) -> None:
+        key_id = hold.key_id
         if (slots := self._slots.get(key_id)) is not None:
-            slots[job] += by
+            slots[hold.job] -= 1
+        if hold.windows:
+            excess, created_at = _excess(hold, record, charged), hold.created_at
+            for window, measure in _corrected(hold.windows):
+                used, more = self._counts.get((key_id, window)), excess[measure]
+                if more and used is not None and created_at >= used.starts_at:
+                    used.amount = max(0, used.amount + more)
+                    if not used.changed:
+                        self._change(key_id, window, used)
+
+    def _change(self, key_id: str, window: Window, used: Count) -> None:
+        used.changed = True
+        self._changed.append((key_id, window, used))
 
     def _count(self, key_id: str, window: Window) -> Count:
         """That of the window that runs now; a new one is not known before something is counted in it. Should the clock have
         gone back, the later window goes on; if it has gone back by more than a window, what was used counts as used now, as
         nobody should wait for the clock to come round."""
-        start = self._start(window)
-        count = self._counts.get((key_id, window))
-        if count is None or count.starts_at < start:
-            return self._begun.setdefault((key_id, window), Count(start, 0))
-        if count.starts_at > self._calendar.end(window, self._now):
-            count.starts_at, self._changed[key_id, window] = start, count
-        return count
-
-    def _start(self, window: Window) -> float:
-        if window not in self._starts:
-            self._starts[window] = self._calendar.start(window, self._now)
-        return self._starts[window]
+        start = self._calendar.start(window, self._now)
+        used = self._counts.get((key_id, window))
+        if used is None or used.starts_at < start:
+            begun = self._begun.get((key_id, window))
+            if begun is None or begun.starts_at != start:
+                begun = self._begun[key_id, window] = Count(start, 0)
+            return begun
+        if used.starts_at > self._calendar.end(window, self._now):
+            used.starts_at = start
+            if not used.changed:
+                self._change(key_id, window, used)
+        return used
 
     def write(self) -> None:
-        rows = [
-            (key_id, str(window), count.starts_at, count.amount) for (key_id, window), count in self._changed.items()
-        ]
-        if rows:
-            self._connection.executemany(_STORE, rows)
+        rows: list[Row] = []
+        for key_id, window, used in self._changed:
+            used.changed = False
+            rows.append((key_id, str(window), used.starts_at, used.amount))
+        insert_many(self._connection, _STORE, rows, _STORE_OR)
 
 
 def limit_of(limits: KeyLimits, window: Window) -> int | None:
@@ -213,11 +210,6 @@ def limit_of(limits: KeyLimits, window: Window) -> int | None:
             return limits.spend_per_day_nano
         case Window.MONTH:
             return limits.spend_per_month_nano
-
-
-def _asked(new: NewHold) -> Measured:
-    """What it may come to."""
-    return 1, new.tokens, new.video_ms, new.amount_nano
 
 
 @cache

@@ -23,30 +23,28 @@ _LARGE_SIZES = (64, 48, 32, 28, 24, 20)
 where those of many columns take some 50 KB."""
 
 
-def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
-    """``statement``: an INSERT that ends in one group of placeholders."""
+def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row], after: str = "") -> None:
+    """``statement``: an INSERT that ends in one group of placeholders; ``after``: what follows all of them."""
     at, left = 0, len(rows)
     for size in _LARGE_SIZES if left > _ALL_SIZES_TO else ():
         while left >= size:
-            _insert(connection, statement, rows[at : at + size])
+            _insert(connection, statement, rows[at : at + size], after)
             at, left = at + size, left - size
     while left:
         size = min(left, _ALL_SIZES_TO)
-        _insert(connection, statement, rows[at : at + size] if at or size < left else rows)
+        _insert(connection, statement, rows[at : at + size] if at or size < left else rows, after)
         at, left = at + size, left - size
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row]) -> None:
-    if len(rows) == 1:
-        connection.execute(statement, rows[0])
-    else:
-        connection.execute(_widened(statement, len(rows)), tuple(chain.from_iterable(rows)))
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row], after: str) -> None:
+    values = rows[0] if len(rows) == 1 else tuple(chain.from_iterable(rows))
+    connection.execute(_widened(statement, len(rows), after), values)
 
 
 @cache
-def _widened(statement: str, size: int) -> str:
+def _widened(statement: str, size: int, after: str) -> str:
     head, _, group = statement.rpartition(" VALUES ")
-    return f"{head} VALUES {', '.join([group] * size)}"
+    return f"{head} VALUES {', '.join([group] * size)} {after}"
 
 
 def one_row(table: str, columns: Sequence[str], where: str) -> str:

@@ -281,6 +281,24 @@ async def test_calls_and_jobs_of_one_transaction_count_in_one_window(tmp_path: P
         assert await key.refused() is not None
 
 
+async def test_a_window_in_which_a_call_was_only_refused_counts_calls_and_jobs_together(tmp_path: Path) -> None:
+    """The refused call has looked at a window that had nothing in it; a job's is the same one in the next transaction."""
+    clock = FakeClock(MINUTE)
+    async with open_limited(tmp_path / "b.db", KeyLimits(requests_per_minute=2), clock=clock) as key:
+        await key.call()
+        for _ in range(2):
+            clock.advance(60)
+            error = await key.refused(amount=10**15)
+            assert error is not None
+            assert error.kind is ErrorKind.QUOTA_EXCEEDED
+            await key.job()
+            await key.call()
+            for more in (key.call, key.job):
+                with pytest.raises(ClientError) as caught:
+                    await more()
+                assert caught.value.code == "requests_per_minute_exceeded"
+
+
 async def test_a_dead_process_leaves_neither_slots_nor_spending_behind(tmp_path: Path) -> None:
     path = tmp_path / "b.db"
     async with open_limited(path, KeyLimits(concurrent_calls=3, spend_per_month_nano=100)) as key:
