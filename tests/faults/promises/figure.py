@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,17 @@ class Figure:
 def crowded() -> float:
     """How many times as much as the machine can do is asked of it at the moment; at least 1."""
     return max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
+
+
+WORK, WORK_S = 100_000, 0.01
+"""A sum of so many squares, and what it takes at most on a machine that the promises are for."""
+
+
+def slower() -> float:
+    """How many times slower than such a machine this one is at the moment: by itself, or because it is :func:`crowded`."""
+    began = time.perf_counter()
+    sum(number * number for number in range(WORK))
+    return max((time.perf_counter() - began) / WORK_S, crowded())
 
 
 def quantile(values: Sequence[float], share: float) -> float:
