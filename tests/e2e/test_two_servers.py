@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from relayhub.store.codes import NewBatch
 from relayhub.store.store import Store
 from tests.e2e.test_key_limits import chat, events, streaming
 from tests.store.watch import Watch
-from tests.support.server import Server, running
+from tests.support.server import PATIENCE_S, Server, running
 
 PRICE_UNITS = 5_000
 """What a call costs: 0.01 USD at 500 000 units to the dollar."""
@@ -64,7 +65,7 @@ class Pair:
     def new_key(self, name: str, *options: str) -> str:
         """Both know it."""
         key = self.first.new_key(name, *options)
-        self.servers[1].wait_until(lambda: self.servers[1].accepts(key), within_s=2)
+        self.servers[1].wait_until(lambda: self.servers[1].accepts(key), within_s=PATIENCE_S)
         return key
 
     def url(self, number: int) -> str:
@@ -210,7 +211,7 @@ async def a_code_and_keys(pair: Pair, count: int) -> tuple[str, list[str]]:
     finally:
         await store.close()
     for server in pair.servers:
-        await asyncio.to_thread(lambda server=server: server.wait_until(lambda: server.accepts(keys[-1]), within_s=2))  # type: ignore[misc]
+        await asyncio.to_thread(server.wait_until, partial(server.accepts, keys[-1]), within_s=PATIENCE_S)
     return code, keys
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.admin import Api, admin_key
-from tests.support.server import Server, running
+from tests.support.server import KEY_ACTS_S, PATIENCE_S, Server, running
 
 CONFIG = """
 store: {path: hub.db}
@@ -42,7 +42,7 @@ def account(admin: Api, name: str, units: int = 0) -> str:
 def key(server: Server, admin: Api, name: str, account_id: str, **terms: object) -> Api:
     made = admin.post("/api/admin/keys", {"name": name, "account_id": account_id, **terms})
     user = Api(server.url, made.data["secret"])
-    server.wait_until(lambda: user.get("/api/user/quota").status == 200, within_s=1)
+    server.wait_until(lambda: user.get("/api/user/quota").status == 200, within_s=PATIENCE_S)
     return user
 
 
@@ -89,7 +89,7 @@ def test_without_a_valid_key_there_is_nothing_to_see(server: Server, admin: Api)
     user = key(server, admin, "gone", account(admin, "gone"))
     listed = admin.get("/api/admin/keys").data["items"]
     admin.delete(f"/api/admin/keys/{next(k['id'] for k in listed if k['name'] == 'gone')}")
-    server.wait_until(lambda: user.get("/api/user/quota").refused == (403, "key_revoked"), within_s=1)
+    server.wait_until(lambda: user.get("/api/user/quota").refused == (403, "key_revoked"), within_s=KEY_ACTS_S)
 
 
 def test_used_expired_void_and_unknown_codes_are_told_the_same(server: Server, admin: Api) -> None:

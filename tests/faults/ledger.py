@@ -9,7 +9,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from relayhub.cli import main
-from tests.support.server import KEY_ACTS_S, Server
+from tests.support.server import PATIENCE_S, Server
 
 SETTLED_S = 3.0
 """A call that has ended leaves no hold behind for longer than this."""
@@ -35,7 +35,7 @@ def command(home: Path, *arguments: str, exit_code: int = 0) -> Any:
 def new_key(server: Server, name: str, *options: str) -> str:
     """A key that the server knows."""
     key = str(command(server.home, "keys", "create", name, *options)["key"])
-    server.wait_until(lambda: server.accepts(key), within_s=KEY_ACTS_S)
+    server.wait_until(lambda: server.accepts(key), within_s=PATIENCE_S)
     return key
 
 

@@ -16,6 +16,7 @@ from tests.faults.asking import CHAT, chat_body, connected, read_all, read_until
 from tests.faults.bench import PRICE, UPSTREAM_KEY, Bench, config, provider
 from tests.faults.ledger import command
 from tests.support.openai_wire import DONE, chunk, completion, error, usage_chunk
+from tests.support.server import PATIENCE_S
 
 LONG_WAY = "te: trailers"
 """A harmless header that the short way does not take."""
@@ -167,12 +168,12 @@ def test_a_key_revoked_while_its_answer_waits_to_be_read_adds_nothing_to_it(benc
     )
     bench.upstream.program(model, streamed if stream else answers.whole(completion("up", LARGE)))
     made = command(bench.hub.home, "keys", "create", f"revoked-{stream}")
-    bench.hub.wait_until(lambda: bench.hub.accepts(str(made["key"])), within_s=2)
+    bench.hub.wait_until(lambda: bench.hub.accepts(str(made["key"])), within_s=PATIENCE_S)
     with connected(bench.hub.url, receive_buffer=64 << 10) as raw:
         raw.sendall(request_bytes(CHAT, chat_body(model, stream=stream), str(made["key"])))
         assert bench.row(model)["outcome"] == "completed"
         command(bench.hub.home, "keys", "revoke", str(made["id"]))
-        bench.hub.wait_until(lambda: not bench.hub.accepts(str(made["key"])), within_s=3)
+        bench.hub.wait_until(lambda: not bench.hub.accepts(str(made["key"])), within_s=PATIENCE_S)
         raw.sendall(request_bytes(CHAT, chat_body(model), str(made["key"]), "connection: close"))
         seen = read_all(raw)
     assert heads(seen) == [200, 401]

@@ -22,6 +22,9 @@ STOP_S = 20
 KEY_ACTS_S = 1.0
 """The promise: keys made or revoked beside a running server act within this."""
 
+PATIENCE_S = 20
+"""For what every test begins with and none is about."""
+
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A clean environment: nothing of the person running the tests decides anything."""
@@ -55,14 +58,14 @@ class Server:
     def last_usage(self, model: str) -> dict[str, object]:
         """The newest usage row of a model; it is there at the latest a moment after the answer's end."""
         statement = "SELECT * FROM usage WHERE model = ? ORDER BY at DESC LIMIT 1"
-        self.wait_until(lambda: bool(self.rows(statement, model)), within_s=5)
+        self.wait_until(lambda: bool(self.rows(statement, model)), within_s=PATIENCE_S)
         return self.rows(statement, model)[0]
 
     def new_key(self, name: str, *options: str) -> str:
         made = self.cli_json("keys", "create", name, *options)
         assert isinstance(made, dict)
         key = str(made["key"])
-        self.wait_until(lambda: self.accepts(key), within_s=KEY_ACTS_S)
+        self.wait_until(lambda: self.accepts(key), within_s=PATIENCE_S)
         return key
 
     def accepts(self, key: str) -> bool:
