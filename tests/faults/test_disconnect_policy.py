@@ -21,7 +21,9 @@ from tests.support.server import running
 
 RELEASED_S = 2.0
 CAP = 2
-NOTICED_S = 5.0
+NOTICED_S = 20.0
+"""Nothing is promised of it."""
+
 BOUND_S = 1.0
 DRAINED: Json = {"outcome": "client_left", "on_disconnect": "drain", "measured": True}
 FULL_NANO = 1000 * 1000 + 500 * 2000
@@ -334,11 +336,10 @@ def test_a_drain_has_its_limit(strict: Bench, seen: bool) -> None:
     model = f"bound-{seen}"
     strict.upstream.program(model, does(*([half(model)] if seen else []), Gate()))
     with asking(strict, model, seen=pieces(model)[4] if seen else b""):
-        pass
+        left = time.monotonic()
     wait_until_drained(strict, model)
-    left = time.monotonic()
     assert strict.upstream.wait_for(lambda: strict.upstream.counters(model).open == 0, BOUND_S + RELEASED_S)
-    assert time.monotonic() - left > BOUND_S / 2
+    assert time.monotonic() - left >= BOUND_S - 0.05
     found = row(strict, model)
     assert (found["outcome"], found["on_disconnect"], found["measured"]) == ("client_left", "drain", False)
     assert 0 < strict.charged(model) < FULL_NANO

@@ -31,7 +31,7 @@ class Refused:
 
 def raw_exchange(bench: Bench, data: bytes) -> Refused:
     """Send bytes as they are, and read until the server closes, or until it has answered and waits for more."""
-    with connected(bench.hub.url, timeout_s=1.0) as raw:
+    with connected(bench.hub.url) as raw:
         with suppress(BrokenPipeError, ConnectionResetError):  # refused before everything was read
             raw.sendall(data)
         try:

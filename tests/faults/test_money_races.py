@@ -100,7 +100,7 @@ def test_a_grant_and_an_open_hold_do_not_disturb_each_other(bench: Bench) -> Non
     key = new_key(bench.hub, "held", "--account", "held")
     with connected(bench.hub.url) as raw:
         raw.sendall(request_bytes(CHAT, chat_body("fixed-held"), key))
-        assert bench.upstream.wait_for(lambda: bench.upstream.counters("fixed-held").open == 1, 2)
+        assert bench.upstream.wait_for(lambda: bench.upstream.counters("fixed-held").open == 1, 20)
         command(bench.hub.home, "accounts", "grant", "held", str(2 * UNITS))
         assert account(bench, "held")["remaining"] == 4 * UNITS
         bench.upstream.open(gate)
@@ -184,6 +184,7 @@ def test_clients_that_vanish_take_no_slot_with_them(bench: Bench) -> None:
     bench.upstream.program("fixed-vanishing", pace.slow_head(GOOD, 0.1))
     bench.upstream.program("fixed-slots", pace.held(GOOD, gate))
     key = new_key(bench.hub, "slots", "--concurrent", str(SLOTS))
+    counters = bench.upstream.counters("fixed-vanishing")
     held = "SELECT count(*) AS n FROM holds JOIN keys ON keys.id = key_id WHERE name = 'slots'"
 
     def vanish(number: int) -> int:
@@ -192,17 +193,19 @@ def test_clients_that_vanish_take_no_slot_with_them(bench: Bench) -> None:
             raw.settimeout(0.01 * (number % 4) or 0.001)
             with suppress(TimeoutError):  # gone before there is an answer, but for some that are refused
                 raw.recv(1)
+            if number % 4 == 3:  # on a slow machine nobody else might have come so far
+                assert bench.upstream.wait_for(lambda: counters.executions > 0, 20)
         return int(str(bench.hub.rows(held)[0]["n"]))
 
     assert max(at_once(100, vanish)) <= SLOTS
-    assert 0 < bench.upstream.counters("fixed-vanishing").executions < 100
+    assert 0 < counters.executions < 100
     bench.hub.wait_until(lambda: bench.hub.rows(held) == [{"n": 0}], within_s=3)
     call = caller(bench, key, "fixed-slots")
     with ThreadPoolExecutor(SLOTS) as pool:
         taking = [pool.submit(call, number) for number in range(SLOTS)]
-        counters = bench.upstream.counters("fixed-slots")
-        assert bench.upstream.wait_for(lambda: counters.open == SLOTS, 5)
+        slots = bench.upstream.counters("fixed-slots")
+        assert bench.upstream.wait_for(lambda: slots.open == SLOTS, 20)
         assert at_once(20, call) == {429: 20}
-        assert counters.executions == SLOTS
+        assert slots.executions == SLOTS
         bench.upstream.open(gate)
         assert [done.result() for done in taking] == [200] * SLOTS

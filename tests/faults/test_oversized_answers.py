@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from relayhub.testing.faults import Fault, answers, does, sizes
-from tests.faults.bench import LATE_S, TOTAL_S, Bench
+from relayhub.testing.faults import Fault, FaultUpstream, answers, does, sizes
+from tests.faults.bench import Bench, config, provider
 from tests.faults.memory import MIB, forget_peak, peak_bytes, resident_bytes
 from tests.support.openai_wire import DONE, chunk, completion, error
 
 EVENT = chunk("m", content="x")
 LINE_CAP = 1 * MIB
 BODY_CAP = 64 * MIB
+
+
+@pytest.fixture(scope="module")
+def hub_config(upstream: FaultUpstream) -> str:
+    """The caps are met long before any deadline, however slow the machine is."""
+    patient = {"connect_s": 5, "first_byte_s": 30, "idle_s": 30, "total_s": 60}
+    return config({"up": provider(upstream.url, timeouts=patient)})
 
 
 @pytest.mark.fault("U26", "200 MiB of JSON, or JSON that never ends")
@@ -69,8 +76,7 @@ def test_a_head_is_read_up_to_a_cap(bench: Bench, fault: Fault, request: pytest.
     """502, charge 0; the connection is dropped."""
     model = f"head-{request.node.callspec.id}"
     bench.upstream.program(model, fault)
-    answer = bench.fails_free(model, 502)
-    assert answer.took_s <= TOTAL_S + LATE_S
+    bench.fails_free(model, 502)
     assert bench.upstream.counters(model).bytes_sent <= 16 * MIB
     assert bench.upstream.wait_for(lambda: bench.upstream.counters(model).open == 0, 2)
 

@@ -25,6 +25,8 @@ from tests.faults.memory import cpu_s, space_bytes
 from tests.support.openai_wire import DONE, chunk, completion
 from tests.support.server import Server, cli, environment, running
 
+pytestmark = pytest.mark.timeout(180)
+
 GOOD = answers.whole(completion("m"))
 
 CLOCK = """
@@ -73,6 +75,11 @@ def _status(hub: Server, model: str, headers: dict[str, str], timeout_s: float =
         return 0
 
 
+def _alive_s(hub: Server) -> float:
+    """How soon it says that it lives: what else the machine does may slow one answer, what it waits for itself slows each."""
+    return min(ask(hub.url, "GET", "/livez").took_s for _ in range(3))
+
+
 ROOM = 64 << 10
 """Bytes that a file of the server may grow by: the database needs more after some calls."""
 
@@ -110,7 +117,7 @@ def test_a_locked_database_holds_calls_back_and_loses_none(home: Path, upstream:
             for raw in waiting:
                 raw.sendall(request_bytes(CHAT, chat_body("locked"), headers["authorization"].split()[1]))
             assert not upstream.wait_for(lambda: upstream.counters("locked").requests > 0, 2)
-            assert ask(hub.url, "GET", "/livez").took_s < 0.25
+            assert _alive_s(hub) < 0.25
             other.execute("ROLLBACK")
         statuses = Counter(int(raw.recv(65536).split()[1]) for raw in waiting)
         assert set(statuses) <= {200, 503}
@@ -282,7 +289,7 @@ def test_settlements_outlive_a_locked_database(home: Path, upstream: FaultUpstre
             waiting = clients.enter_context(connected(hub.url, timeout_s=30))
             waiting.sendall(request_bytes(CHAT, chat_body("new"), key))
             upstream.open(gate)
-            assert ask(hub.url, "GET", "/livez").took_s < 0.25
+            assert _alive_s(hub) < 0.25
             assert not upstream.wait_for(lambda: upstream.counters("new").requests > 0, locked + 6 - time.monotonic())
             other.execute("ROLLBACK")
         assert all(DONE in read_all(raw) for raw in open_streams)
@@ -428,7 +435,7 @@ async def _load_until_killed(hub: Server, key: str, upstream: FaultUpstream, req
             done += answer.status == 200
 
     async def killer() -> None:
-        assert await asyncio.to_thread(upstream.wait_for, lambda: upstream.counters("killed").requests >= requests, 10)
+        assert await asyncio.to_thread(upstream.wait_for, lambda: upstream.counters("killed").requests >= requests, 30)
         hub.kill()
 
     await asyncio.gather(killer(), *(client() for _ in range(8)))

@@ -82,14 +82,15 @@ def test_a_429_lets_the_upstream_rest_that_long(bench: Bench, elsewhere: FaultUp
     bench.upstream.program("both-rest", refusals.busy(BUSY, f"{wait_s:g}"), GOOD)
     elsewhere.program("both-rest", GOOD)
     counters = bench.upstream.counters("both-rest")
-    bench.hub.wait_until(lambda: bench.chat("both-rest").status == 200 and counters.requests == 1, within_s=5)
-    rests_until = time.monotonic() + wait_s
+    while not counters.requests:
+        rests_until = time.monotonic() + wait_s  # at least: it is told so during this call
+        assert bench.chat("both-rest").status == 200
     for _ in range(10):
         assert bench.chat("both-rest").status == 200
-    if time.monotonic() < rests_until:
-        assert counters.requests == 1
-    bench.hub.wait_until(lambda: bench.chat("both-rest").status == 200 and counters.requests > 1, within_s=10)
-    assert time.monotonic() >= rests_until - 0.1
+    sent = counters.requests
+    assert sent == 1 or time.monotonic() >= rests_until
+    bench.hub.wait_until(lambda: bench.chat("both-rest").status == 200 and counters.requests > 1, within_s=20)
+    assert time.monotonic() >= rests_until - 0.05
 
 
 @pytest.mark.fault("U21", "429 from every upstream of a model")
