@@ -6,9 +6,11 @@ import asyncio
 import json
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -379,10 +381,10 @@ def test_a_slow_first_event_is_bridged_by_comments(hub: Server, key: str, upstre
     assert rest.endswith(chunk("slow", content="x", finish="stop") + DONE)
 
 
-async def pausing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pausing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter, locked: threading.Event) -> None:
     writer.write(chunked(chunk("held", content="x"), end=False))
     await writer.drain()
-    await asyncio.sleep(0.5)
+    await asyncio.to_thread(locked.wait, 20)
     writer.write(chunked(chunk("held", finish="stop"), DONE).partition(b"\r\n\r\n")[2])
     await writer.drain()
 
@@ -390,7 +392,8 @@ async def pausing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def test_the_terminal_event_waits_until_the_settlement_is_durable(
     hub: Server, key: str, upstream: ThreadedUpstream
 ) -> None:
-    upstream.answers["held"] = pausing
+    locked = threading.Event()
+    upstream.answers["held"] = partial(pausing, locked=locked)
     seen = b""
     with (
         raw_chat(hub, key, "held") as raw,
@@ -399,6 +402,7 @@ def test_the_terminal_event_waits_until_the_settlement_is_durable(
         while b'"x"' not in seen:
             seen += raw.recv(65536)
         other.execute("BEGIN IMMEDIATE")
+        locked.set()
         while b'"stop"' not in seen:
             seen += raw.recv(65536)
         locked_until = time.monotonic() + 1.5

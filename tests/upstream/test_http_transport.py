@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,10 @@ from relayhub.upstream.lean.transport import LeanTransport
 from relayhub.upstream.options import NetworkOptions
 from tests.support.raw_upstream import answer_then_close, answer_then_hang, chunked, hang, http, raw_upstream
 
-QUICK = Deadlines(connect_s=0.2, first_byte_s=0.2, idle_s=0.2, total_s=5.0)
+LONG_S = 15.0
+PATIENT = Deadlines(LONG_S, LONG_S, LONG_S, total_s=2 * LONG_S)
+BRIEFLY_S = 0.2
+"""The one deadline that is to be met."""
 
 
 @pytest.fixture(params=[LeanTransport, HttpTransport])
@@ -28,13 +32,13 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     await transport.close()
 
 
-async def post(transport: Transport, url: str, body: bytes = b"{}", deadlines: Deadlines = QUICK) -> HttpReply:
+async def post(transport: Transport, url: str, body: bytes = b"{}", deadlines: Deadlines = PATIENT) -> HttpReply:
     request = HttpRequest("POST", url, {"content-type": "application/json"}, body)
     async with transport.send(request, deadlines) as reply:
         return await read_whole(reply)
 
 
-async def failure(transport: Transport, url: str, deadlines: Deadlines = QUICK) -> UpstreamError:
+async def failure(transport: Transport, url: str, deadlines: Deadlines = PATIENT) -> UpstreamError:
     with pytest.raises(UpstreamError) as caught:
         await post(transport, url, deadlines=deadlines)
     return caught.value
@@ -79,7 +83,7 @@ async def test_a_refused_connection_was_certainly_not_delivered(transport: Trans
 
 
 async def test_an_unknown_host_was_certainly_not_delivered(transport: Transport) -> None:
-    error = await failure(transport, "http://no-such-host.invalid")
+    error = await failure(transport, "http://no-such-host.invalid", replace(PATIENT, connect_s=BRIEFLY_S))
     assert (error.code, error.delivered) == ("upstream_unreachable", False)
 
 
@@ -92,7 +96,7 @@ async def test_a_connection_that_never_completes_ends_at_the_connect_deadline(tr
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(address)
-        error = await failure(transport, f"http://127.0.0.1:{address[1]}")
+        error = await failure(transport, f"http://127.0.0.1:{address[1]}", replace(PATIENT, connect_s=BRIEFLY_S))
         for filler in fillers:
             filler.close()
     assert (error.code, error.delivered) == ("upstream_unreachable", False)
@@ -100,14 +104,14 @@ async def test_a_connection_that_never_completes_ends_at_the_connect_deadline(tr
 
 async def test_tls_to_a_plain_server_was_certainly_not_delivered(transport: Transport) -> None:
     async with raw_upstream(http(b"{}")) as upstream:
-        error = await failure(transport, upstream.url.replace("http", "https"))
+        error = await failure(transport, upstream.url.replace("http", "https"), replace(PATIENT, connect_s=BRIEFLY_S))
     assert (error.code, error.delivered) == ("upstream_unreachable", False)
 
 
 async def test_silence_after_the_request_ends_at_the_first_byte_deadline(transport: Transport) -> None:
     async with raw_upstream(hang) as upstream:
-        error = await failure(transport, upstream.url)
-        await asyncio.wait_for(upstream.closed.wait(), 2)
+        error = await failure(transport, upstream.url, replace(PATIENT, first_byte_s=BRIEFLY_S))
+        await asyncio.wait_for(upstream.closed.wait(), LONG_S)
     assert (error.kind, error.delivered, error.retryable) == (ErrorKind.UPSTREAM_TIMEOUT, True, False)
 
 
@@ -119,8 +123,8 @@ async def test_a_reset_before_the_head_is_ambiguous(transport: Transport) -> Non
 
 async def test_silence_in_the_body_ends_at_the_idle_deadline(transport: Transport) -> None:
     async with raw_upstream(answer_then_hang(chunked(b"data: 1\n\n", end=False))) as upstream:
-        error = await failure(transport, upstream.url)
-        await asyncio.wait_for(upstream.closed.wait(), 2)
+        error = await failure(transport, upstream.url, replace(PATIENT, idle_s=BRIEFLY_S))
+        await asyncio.wait_for(upstream.closed.wait(), LONG_S)
     assert (error.kind, error.delivered) == (ErrorKind.UPSTREAM_TIMEOUT, True)
 
 
@@ -133,7 +137,7 @@ async def test_a_body_that_never_ends_ends_at_the_total_deadline(transport: Tran
             await asyncio.sleep(0.01)
 
     async with raw_upstream(drip) as upstream:
-        error = await failure(transport, upstream.url, Deadlines(0.2, 0.2, 0.2, total_s=0.3))
+        error = await failure(transport, upstream.url, replace(PATIENT, total_s=2 * BRIEFLY_S))
     assert (error.kind, "complete answer" in error.message) == (ErrorKind.UPSTREAM_TIMEOUT, True)
 
 
@@ -165,16 +169,19 @@ async def test_redirects_are_not_followed(transport: Transport) -> None:
 async def test_an_error_body_is_read_up_to_its_cap(transport: Transport) -> None:
     async with (
         raw_upstream(http(b"x" * (1 << 20), status="500 Oops")) as upstream,
-        transport.send(HttpRequest("GET", upstream.url), QUICK) as reply,
+        transport.send(HttpRequest("GET", upstream.url), PATIENT) as reply,
     ):
         assert len((await read_error(reply)).body) == 64 << 10
 
 
 async def test_leaving_early_drops_the_connection(transport: Transport) -> None:
     async with raw_upstream(answer_then_hang(chunked(b"data: 1\n\n", end=False))) as upstream:
-        async with transport.send(HttpRequest("GET", upstream.url), QUICK) as reply, aclosing(reply.chunks()) as chunks:
+        async with (
+            transport.send(HttpRequest("GET", upstream.url), PATIENT) as reply,
+            aclosing(reply.chunks()) as chunks,
+        ):
             assert await anext(chunks) == b"data: 1\n\n"
-        await asyncio.wait_for(upstream.closed.wait(), 2)
+        await asyncio.wait_for(upstream.closed.wait(), LONG_S)
 
 
 async def test_cancellation_drops_the_connection(transport: Transport) -> None:
@@ -183,7 +190,7 @@ async def test_cancellation_drops_the_connection(transport: Transport) -> None:
         while not upstream.requests:
             await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait_for(upstream.closed.wait(), 2)
+        await asyncio.wait_for(upstream.closed.wait(), LONG_S)
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -162,9 +162,9 @@ async def test_an_upstream_that_floods_is_held_back_while_nobody_reads(transport
         await asyncio.wait_for(upstream.closed.wait(), 5)
 
 
-async def _turns() -> None:
+async def _turns(seconds: float = 0.05) -> None:
     done = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.05, done.set)
+    asyncio.get_running_loop().call_later(seconds, done.set)
     await done.wait()
 
 
@@ -206,9 +206,9 @@ async def test_a_flood_ends_at_the_total_deadline_too(transport: LeanTransport) 
 async def test_the_total_deadline_holds_for_data_that_has_come(transport: LeanTransport) -> None:
     async with (
         raw_upstream(answer_then_hang(chunked(b"here", end=False))) as upstream,
-        transport.send(HttpRequest("GET", upstream.url), Deadlines(total_s=0.04)) as reply,
+        transport.send(HttpRequest("GET", upstream.url), Deadlines(total_s=0.4)) as reply,
     ):
-        await _turns()
+        await _turns(0.45)
         with pytest.raises(UpstreamError, match="complete answer"):
             await anext(reply.chunks())
         await asyncio.wait_for(upstream.closed.wait(), 5)
@@ -217,10 +217,10 @@ async def test_the_total_deadline_holds_for_data_that_has_come(transport: LeanTr
 async def test_an_answer_that_was_complete_in_time_may_be_read_later(transport: LeanTransport) -> None:
     async with (
         raw_upstream(chunked(b"here")) as upstream,
-        transport.send(HttpRequest("GET", upstream.url), Deadlines(total_s=0.04)) as reply,
+        transport.send(HttpRequest("GET", upstream.url), Deadlines(total_s=0.4)) as reply,
     ):
         await until(lambda: transport.pool.free == 1)
-        await _turns()
+        await _turns(0.45)
         assert await anext(reply.chunks()) == b"here"
 
 
