@@ -21,7 +21,7 @@ from relayhub.testing import Fault, Hang, JobStep
 from tests.support.job_crashes import CONFIG, FAILING, WAITING, Client, Stage, Studio, template
 from tests.support.server import Server
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 SIDE_BY_SIDE = 8
 LIFE = ("opened", "accepted", "running", "finished")

@@ -327,7 +327,7 @@ def test_the_decision_is_explained_by_the_config_and_by_the_running_hub(home: Pa
         assert isinstance(found, dict)
         assert [(route["provider"], route["position"]) for route in found["routes"]] == [("a", 1), ("b", 2), ("c", 3)]
 
-        hub.ups[0].refuses["sk-only"] = limited("30")
+        hub.ups[0].refuses["sk-only"] = limited("200")
         hub.ask()
         made = hub.hub.cli_json("admin-keys", "create", "watcher", "--role", "viewer")
         assert isinstance(made, dict)
