@@ -8,6 +8,7 @@ import select
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from relayhub.upstream.lean.head import Heads
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.sink import Express
 
@@ -32,21 +33,23 @@ class Exchange(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """``reused``: it has served before. ``idle_until``: loop time at which it is too old to be used again. ``inbox``: what
     it reads into; many connections can share one, because each read is taken out in the turn of the loop it came in.
-    ``loop``: asking for it costs a system call. ``lane``: is asked first whether it takes what has come; ``heard_at``: when
-    it did so last, in loop time, unless its owner has set it since."""
+    ``loop``: asking for it costs a system call. ``exchange``: who is on it. ``heads``: reads those of its answers. ``lane``:
+    is asked first whether it takes what has come; ``heard_at``: when it did so last, in loop time, unless its owner has set
+    it since."""
 
     __slots__ = (
         "_due",
-        "_exchange",
         "_inbox",
         "_now",
         "_on_gone",
         "_paused",
-        "_poll",
+        "_peek",
         "_rings_at",
         "_room",
         "_timer",
         "congested",
+        "exchange",
+        "heads",
         "heard_at",
         "idle_until",
         "lane",
@@ -69,36 +72,35 @@ class Connection(asyncio.BufferedProtocol):
         self.congested = False
         self.idle_until = 0.0
         self._on_gone = on_gone
-        self._exchange: Exchange | None = None
+        self.exchange: Exchange | None = None
+        self.heads = Heads()
         self._paused = False
         self.loop = asyncio.get_running_loop()
         self._now = self.loop.time
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
-        self._poll: select.poll | None = None
+        self._peek: Callable[[int], list[tuple[int, int]]] | None = None
 
     # What the owner does
 
-    def serve(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
     def detach(self) -> None:
         """The exchange is over, and what comes from now on was not asked for."""
-        self._exchange = self.lane = None
-        self._due = None
+        self.exchange = self.lane = self._due = None
         self.reused = True
-        self.resume()
+        if self._paused:
+            self.resume()
 
     def usable(self) -> bool:
         """Nothing has come on it and it has not ended, as far as this machine knows, be it unread: a request that is
         written to a connection which the upstream has closed is lost, and may not be repeated."""
         if self.lost or self.transport.is_closing():
             return False
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLPRI)
-        return not self._poll.poll(0)
+        if self._peek is None:
+            poll = select.poll()
+            poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLPRI)
+            self._peek = poll.poll
+        return not self._peek(0)
 
     def pause(self) -> None:
         """Read no more for now: the upstream feels it once the buffers of both systems are full."""
@@ -125,14 +127,14 @@ class Connection(asyncio.BufferedProtocol):
         """Close at once; whoever is on it knows why. Idempotent."""
         if not self.lost:
             self.lost = True
-            self._exchange = self.lane = None
+            self.exchange = self.lane = None
             self._stop_timer()
             self.transport.abort()
             self._on_gone(self)
 
     def break_off(self, error: Exception | None) -> None:
         """Close at once, and tell whoever is on it. Idempotent."""
-        exchange = self._exchange
+        exchange = self.exchange
         self.drop()
         if exchange is not None:
             exchange.ended(error)
@@ -149,10 +151,10 @@ class Connection(asyncio.BufferedProtocol):
         data = self._inbox[:nbytes].tobytes()
         lane = self.lane
         if lane is None or not lane(data, now := self._now()):
-            if self._exchange is None:
+            if self.exchange is None:
                 self.drop()
                 return
-            self._exchange.received(data)
+            self.exchange.received(data)
         else:
             self.heard_at = now
         if nbytes == self._room and not self._paused and not self.transport.is_closing():
@@ -168,8 +170,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.congested = False
-        if self._exchange is not None:
-            self._exchange.writable()
+        if self.exchange is not None:
+            self.exchange.writable()
 
     def _read_on(self) -> None:
         if not self._paused and not self.transport.is_closing():
@@ -182,8 +184,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         if self._due > self.loop.time():
             self.expect(self._due)
-        elif self._exchange is not None:
-            self._exchange.overdue()
+        elif self.exchange is not None:
+            self.exchange.overdue()
 
     def _stop_timer(self) -> None:
         self._due = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
 from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
@@ -21,11 +22,17 @@ _LONGEST_KEPT = 128
 
 _KEPT_STARTS = 16
 
+_LONGEST_HEAD_KEPT = 4 << 10
+"""Bytes: every connection keeps one."""
+
+_LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]++)\r\n")
+"""As nearly all write it."""
+
 _LONGEST_LENGTH = 18
 """Digits: below 2^63, whatever the reader on the other side counts with."""
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True):
     """``keep_alive``: the upstream will take another request on this connection. ``idle_s``: for how long it says it
     waits for one. ``coding``: the content coding, ``None`` for none. Header names are lower case."""
 
@@ -35,6 +42,47 @@ class Head(NamedTuple):
     keep_alive: bool
     idle_s: float | None
     coding: str | None
+
+
+class Heads:
+    """Those of one connection, read as :func:`parse_head` does. Most differ from the one before in the length of the body
+    and in nothing else, or, where that comes in chunks, in nothing at all; such a one need not be taken apart again."""
+
+    __slots__ = ("_after", "_before", "_last", "_method")
+
+    def __init__(self) -> None:
+        self._last: Head | None = None
+        """The last one of such a body, and of what method."""
+        self._method = ""
+        self._before = self._after = b""
+        """What it had around the length; of a body in chunks, all and nothing."""
+
+    def read(self, block: bytes, method: str) -> Head:
+        """See :func:`parse_head`."""
+        last, before, after = self._last, self._before, self._after
+        if last is None or not (method == self._method and block.startswith(before) and block.endswith(after)):
+            return self._read_anew(block, method)
+        digits, headers = block[len(before) : len(block) - len(after)], last.headers.copy()
+        body: Framing
+        if after and digits.isdigit() and len(digits) <= _LONGEST_LENGTH:
+            headers["content-length"] = digits.decode()
+            body = Length(int(digits))
+        elif not after and not digits:
+            body = Chunked()
+        else:
+            return self._read_anew(block, method)
+        return Head(last.status, headers, body, last.keep_alive, last.idle_s, last.coding)
+
+    def _read_anew(self, block: bytes, method: str) -> Head:
+        head = parse_head(block, method)
+        if len(block) > _LONGEST_HEAD_KEPT or _is_bodiless(head.status, method):
+            return head
+        if isinstance(head.body, Chunked):
+            self._last, self._method, self._before, self._after = head, method, block, b""
+        elif (line := _LENGTH_LINE.search(block)) is not None:
+            self._last, self._method = head, method
+            self._before, self._after = block[: line.start(1)], block[line.end(1) :]
+        return head
 
 
 def parse_head(block: bytes, method: str) -> Head:
@@ -100,11 +148,16 @@ def _framing(status: int, headers: dict[str, str], method: str, modern: bool) ->
             raise Broken(f"the answer has the transfer-encoding {coding[:80]!r}")
     elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH):
         raise Broken(f"the answer has the content-length {length[:80]!r}")
-    if status in (204, 304) or status < 200 or method == "HEAD":
+    if _is_bodiless(status, method):
         return Length(0)
     if coding is not None:
         return Chunked()
     return UntilClose() if length is None else Length(int(length))
+
+
+def _is_bodiless(status: int, method: str) -> bool:
+    """Whatever its head says."""
+    return status in (204, 304) or status < 200 or method == "HEAD"
 
 
 def _keeps(connection: str, modern: bool) -> bool:

@@ -69,6 +69,13 @@ def with_size(start: bytes, method: str, size: int) -> bytes:
     return start + b"\r\n"
 
 
+def with_body(start: bytes, method: str, body: bytes) -> bytes:
+    """The whole request, in one piece."""
+    if body or method not in _BODILESS:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body)
+    return start + b"\r\n"
+
+
 def head_start(method: str, target: Target, headers: Mapping[str, str], defaults: Mapping[str, str]) -> bytes:
     """All of a head but the length of the body, which is what changes from request to request."""
     lines = [f"{method} {target.path} HTTP/1.1"]

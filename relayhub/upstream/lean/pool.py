@@ -136,19 +136,16 @@ class Pool:
             return
         while self._waiting and self._waiting[0].turn.done():
             self._waiting.popleft()
-        if not self._waiting:
-            self._keep(connection, idle_s)
-        elif self._waiting[0].origin == connection.origin:
-            self._waiting.popleft().turn.set_result(connection)
-        else:
-            connection.drop()
-
-    def _keep(self, connection: Connection, idle_s: float) -> None:
-        loop = connection.loop
-        connection.idle_until = loop.time() + idle_s
+        if self._waiting:
+            if self._waiting[0].origin == connection.origin:
+                self._waiting.popleft().turn.set_result(connection)
+            else:
+                connection.drop()
+            return
+        connection.idle_until = connection.loop.time() + idle_s
         self._idle.setdefault(connection.origin, []).append(connection)
         if self._sweep is None:
-            self._sweep = loop.call_at(connection.idle_until, self._drop_old)
+            self._sweep = connection.loop.call_at(connection.idle_until, self._drop_old)
 
     def _gone(self, connection: Connection) -> None:
         self._open.discard(connection)

@@ -18,8 +18,9 @@ from relayhub.types.limits import MAX_INTERIM_ANSWERS, MAX_UPSTREAM_HEAD
 from relayhub.upstream import faults
 from relayhub.upstream.lean.connection import Connection
 from relayhub.upstream.lean.framing import Broken, Framing, UntilClose
-from relayhub.upstream.lean.head import Head, parse_head
+from relayhub.upstream.lean.head import Head
 from relayhub.upstream.lean.inflate import Inflater
+from relayhub.upstream.lean.outgoing import with_body
 from relayhub.upstream.lean.sink import Express, Pushing, Sink, Take
 from relayhub.upstream.payload import PIECE, pieces_of
 
@@ -131,23 +132,28 @@ class LeanReply:
 
     # The request
 
-    def begin(self, head: bytes, body: bytes, listener: Listener) -> None:
+    def begin(self, start: bytes, body: bytes, listener: Listener, now: float) -> None:
         """Send it all in one piece, with TLS at most :data:`JOINED` bytes and else :data:`BURST`, and return at once. The
-        listener is never told before that."""
-        self._listener = listener
-        self._send(head, body)
-        self._connection.expect(min(self._loop.time() + self._deadlines.first_byte_s, self._ends_at))
-
-    def _send(self, head: bytes, body: bytes) -> None:
-        self._connection.serve(self)
-        self._sent = True
-        self._connection.transport.write(head + body)
+        listener is never told before that. ``start``: of the head, up to the length; ``now``: in loop time. The connection
+        is dropped where this raises."""
+        connection = self._connection
+        try:
+            self._listener = listener
+            connection.exchange = self
+            self._sent = True
+            connection.transport.write(with_body(start, self._method, body))
+            due = now + self._deadlines.first_byte_s
+            connection.expect(due if due < self._ends_at else self._ends_at)
+        except BaseException:
+            self.abort()
+            raise
 
     async def exchange(self, head: bytes, body: Body) -> None:
         """Send it all and wait for the head of the answer, which may come before the request has gone out."""
-        self._connection.serve(self)
+        self._connection.exchange = self
         if isinstance(body, bytes) and len(body) <= JOINED:
-            self._send(head, body)
+            self._sent = True
+            self._connection.transport.write(head + body)
         elif isinstance(body, bytes):
             await self._send_bytes(head, body)
         else:
@@ -204,7 +210,8 @@ class LeanReply:
             self._break(error)
 
     def _read_head(self, data: bytes) -> None:
-        data = self._head_bytes + data if self._head_bytes else data
+        if self._head_bytes:
+            data, self._head_bytes = self._head_bytes + data, b""
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > MAX_UPSTREAM_HEAD:
             if len(data) > MAX_UPSTREAM_HEAD:
@@ -213,21 +220,20 @@ class LeanReply:
                 raise Broken(f"the answer is not HTTP: {data[:80]!r}")
             self._head_bytes = data
             return
-        self._head_bytes = b""
-        head = parse_head(data[:end], self._method)
-        rest = data[end:] if end < len(data) else b""
+        head = self._connection.heads.read(data[:end], self._method)
+        framing, more = head.body, end < len(data)
         if head.status < 200:
-            self._pass_over(head, rest)
+            self._pass_over(head, data[end:])
             return
-        if head.coding is not None and not head.body.done:
+        if head.coding is not None and not framing.done:
             self._inflater = Inflater(head.coding)
         self.status, self.headers = head.status, head.headers
-        self._head, self._body = head, head.body
+        self._head, self._body = head, framing
         try:
-            if rest and not head.body.done:
-                self._read_body(head.body, rest)
-            elif head.body.done:
-                self._complete(excess=bool(rest))
+            if framing.done:
+                self._complete(excess=more)
+            elif more:
+                self._read_body(framing, data[end:])
         except Broken as error:
             self._break(error)
         self._tell_head()
@@ -274,7 +280,8 @@ class LeanReply:
         self._held.append(piece)
         if self._held_bytes > HELD:
             self._connection.pause()
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def _hand(self, piece: bytes) -> bool:
         """Straight to the sink, in the turn of the loop in which it came. Whether that takes more."""
@@ -339,18 +346,21 @@ class LeanReply:
 
     def _complete(self, excess: bool) -> None:
         """The whole answer is here, and the connection free for the next request if all went by the book."""
-        assert self._head is not None
+        head, connection = self._head, self._connection
+        assert head is not None
         self._over = True
-        if excess or not self._sent or self._connection.congested or not self._head.keep_alive:
-            self._connection.drop()
+        if excess or not self._sent or connection.congested or not head.keep_alive:
+            connection.drop()
         else:
-            self._connection.detach()
-            self._release(self._connection, self._head.idle_s)
-        self._tell_end()
+            connection.detach()
+            self._release(connection, head.idle_s)
+        if self._waiter is not None or self._sink is not None:
+            self._tell_end()
 
     def _tell_end(self) -> None:
         """Whoever waits for it. A sink that wants nothing for now is told later."""
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         if self._flows and self._sink is not None:
             sink, self._sink, self._flows = self._sink, None, False
             if self._error is None:
@@ -457,7 +467,7 @@ class LeanReply:
         """The whole body, where it has come with the head or soon after it; ``None``: read :meth:`chunks`."""
         if not self._over or self._error is not None or self._inflater is not None:
             return None
-        return self._held_now() if len(self._held) < 2 else b"".join(self._held)
+        return self._held.pop() if len(self._held) == 1 else b"".join(self._held)
 
     async def push(self, take: Take, express: Express | None = None) -> bool:
         """Hand every piece to ``take`` in the turn of the loop in which it comes, until ``take`` returns ``False``: it

@@ -11,9 +11,8 @@ from typing import NamedTuple, Protocol
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
 from relayhub.upstream import faults
-from relayhub.upstream.lean.connection import Connection
 from relayhub.upstream.lean.dial import Dialler
-from relayhub.upstream.lean.outgoing import Target, head_start, target_of, with_size
+from relayhub.upstream.lean.outgoing import Origin, Target, head_start, target_of, with_size
 from relayhub.upstream.lean.pool import Pool
 from relayhub.upstream.lean.reply import BURST, JOINED, LeanReply, Listener
 from relayhub.upstream.lean.resolver import Resolver
@@ -24,12 +23,14 @@ KEPT_HEADS = 256
 
 
 class Prepared(NamedTuple):
-    """A request that will be sent again and again with another body. ``start``: its head up to the length."""
+    """A request that will be sent again and again with another body. ``start``: its head up to the length. ``at_once``: as
+    long a body is sent in one piece, without a task; negative: none may be, as the request may be repeated."""
 
     method: str
-    target: Target
+    origin: Origin
     start: bytes
     effect: Effect
+    at_once: int
 
 
 class Begun(Protocol):
@@ -59,7 +60,7 @@ class LeanTransport:
 
     async def exchange(self, prepared: Prepared, body: Body, deadlines: Deadlines) -> LeanReply:
         """As :meth:`open`."""
-        origin = prepared.target.origin
+        origin = prepared.origin
         head = with_size(prepared.start, prepared.method, len(body) if isinstance(body, bytes) else sum(map(len, body)))
         connection = self.pool.take(origin)
         ends_at = (connection.loop if connection else asyncio.get_running_loop()).time() + deadlines.total_s
@@ -81,39 +82,24 @@ class LeanTransport:
     def begin(self, prepared: Prepared, body: Body, deadlines: Deadlines, listener: Listener) -> Begun:
         """As :meth:`exchange`, but returns at once and tells ``listener`` what has come of it, never before this returns.
         With a short body no task waits for the answer; with a free connection there is none at all."""
-        origin = prepared.target.origin
-        at_once = JOINED if origin.tls else BURST
-        if prepared.effect is Effect.NONE or not isinstance(body, bytes) or len(body) > at_once:
+        if not isinstance(body, bytes) or len(body) > prepared.at_once:
             return _Beginning(self, prepared, body, deadlines, listener)
-        connection = self.pool.take(origin)
+        connection = self.pool.take(prepared.origin)
         if connection is None:
             return _Beginning(self, prepared, body, deadlines, listener, at_once=True)
-        ends_at = connection.loop.time() + deadlines.total_s
-        return self._write(connection, prepared, body, deadlines, ends_at, listener)
+        now = connection.loop.time()
+        reply = LeanReply(connection, prepared.method, deadlines, now + deadlines.total_s, self.pool.release)
+        reply.begin(prepared.start, body, listener, now)
+        return reply
 
     async def connect_and_write(
         self, prepared: Prepared, body: bytes, deadlines: Deadlines, listener: Listener
     ) -> LeanReply:
         """With a body that is sent at once. The reply tells ``listener``, never before this returns."""
-        ends_at, origin = asyncio.get_running_loop().time() + deadlines.total_s, prepared.target.origin
+        ends_at, origin = asyncio.get_running_loop().time() + deadlines.total_s, prepared.origin
         connection = self.pool.take(origin) or await self.pool.connect(origin, deadlines.connect_s)
-        return self._write(connection, prepared, body, deadlines, ends_at, listener)
-
-    def _write(
-        self,
-        connection: Connection,
-        prepared: Prepared,
-        body: bytes,
-        deadlines: Deadlines,
-        ends_at: float,
-        listener: Listener,
-    ) -> LeanReply:
         reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
-        try:
-            reply.begin(with_size(prepared.start, prepared.method, len(body)), body, listener)
-        except BaseException:
-            reply.abort()
-            raise
+        reply.begin(prepared.start, body, listener, connection.loop.time())
         return reply
 
     def prepare(self, method: str, url: str, headers: Mapping[str, str], effect: Effect) -> Prepared:
@@ -122,7 +108,8 @@ class LeanTransport:
             target, start = self._start(method, url, tuple(headers.items()))
         except ValueError as error:
             raise faults.not_sendable(str(error)) from error
-        return Prepared(method, target, start, effect)
+        at_once = JOINED if target.origin.tls else BURST
+        return Prepared(method, target.origin, start, effect, -1 if effect is Effect.NONE else at_once)
 
     def _started(self, method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Target, bytes]:
         target = target_of(url)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
 from relayhub.upstream.lean.framing import Broken, Chunked, Length, UntilClose
-from relayhub.upstream.lean.head import parse_head
+from relayhub.upstream.lean.head import Head, Heads, parse_head
 
 
 def head(*fields: str, line: str = "HTTP/1.1 200 OK") -> bytes:
@@ -157,3 +158,85 @@ def test_long_lines_are_not_remembered() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 200_000
+
+
+# --- those of one connection ------------------------------------------------------------------------------------------
+
+SIZED = ("HTTP/1.1 200 OK", "date: now", "Content-Length: 5", "x-id: 1")
+CHUNKED = ("HTTP/1.1 200 OK", "transfer-encoding: chunked", "x-id: 1")
+
+
+def seen(read: Callable[[bytes, str], Head], block: bytes, method: str) -> tuple[object, ...]:
+    """All that one head says, and what becomes of a body behind it."""
+    try:
+        head = read(block, method)
+    except Broken as error:
+        return (str(error),)
+    kind, done = type(head.body), head.body.done
+    fed = b"" if done else head.body.feed(b"2\r\nab\r\n0\r\n\r\n")
+    what = (head.status, head.headers, head.keep_alive, head.idle_s, head.coding)
+    return (*what, kind, done, fed, head.body.done, head.body.excess)
+
+
+@pytest.mark.parametrize("first", [SIZED, CHUNKED])
+@pytest.mark.parametrize(
+    ("line", "fields", "method"),
+    [
+        pytest.param(SIZED[0], SIZED[1:], "POST", id="the same"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: 12", "x-id: 1"), "POST", id="longer"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: 0", "x-id: 1"), "POST", id="empty"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: 007", "x-id: 1"), "POST", id="zeros before it"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: ", "x-id: 1"), "POST", id="no length"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: 5 ", "x-id: 1"), "POST", id="a space behind"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: -5", "x-id: 1"), "POST", id="a sign"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: 5\xb2", "x-id: 1"), "POST", id="superscript two"),
+        pytest.param(SIZED[0], ("date: now", "Content-Length: " + "9" * 19, "x-id: 1"), "POST", id="beyond 63 bits"),
+        pytest.param(SIZED[0], (*SIZED[1:3], "Content-Length: 5", "x-id: 1"), "POST", id="twice"),
+        pytest.param(SIZED[0], (*SIZED[1:3], "transfer-encoding: chunked", "x-id: 1"), "POST", id="and chunked"),
+        pytest.param(SIZED[0], (*SIZED[1:3], "x: 1\rb", "x-id: 1"), "POST", id="a bare CR more"),
+        pytest.param(SIZED[0], (*SIZED[1:], "x-id: 1"), "POST", id="the end of it twice"),
+        pytest.param(SIZED[0], SIZED[1:3], "POST", id="less behind it"),
+        pytest.param(SIZED[0], SIZED[1:], "HEAD", id="to HEAD"),
+        pytest.param("HTTP/1.1 204 OK", SIZED[1:], "POST", id="no content"),
+        pytest.param("HTTP/1.0 200 OK", SIZED[1:], "POST", id="version 1.0"),
+        pytest.param(CHUNKED[0], CHUNKED[1:], "POST", id="the same in chunks"),
+        pytest.param(CHUNKED[0], CHUNKED[1:], "HEAD", id="in chunks, to HEAD"),
+        pytest.param(CHUNKED[0], (*CHUNKED[1:], "x: 1"), "POST", id="in chunks, and more"),
+    ],
+)
+def test_the_next_head_of_a_connection_says_what_it_would_say_alone(
+    first: tuple[str, ...], line: str, fields: tuple[str, ...], method: str
+) -> None:
+    heads, block = Heads(), head(*fields, line=line)
+    heads.read(head(*first[1:], line=first[0]), "POST")
+    for _ in range(2):
+        assert seen(heads.read, block, method) == seen(parse_head, block, method)
+    assert seen(heads.read, head(*SIZED[1:]), "POST") == seen(parse_head, head(*SIZED[1:]), "POST")
+
+
+@pytest.mark.parametrize(("line", "method"), [("HTTP/1.1 204 No", "POST"), ("HTTP/1.1 200 OK", "HEAD")])
+def test_a_head_without_a_body_says_nothing_of_the_next_ones_length(line: str, method: str) -> None:
+    heads = Heads()
+    heads.read(head("content-length: 0", line=line), method)
+    assert heads.read(head("content-length: 7", line=line), method).body.done
+    assert heads.read(head("content-length: 7"), "POST").body.feed(b"abc") == b"abc"
+
+
+def test_each_head_has_headers_and_a_body_of_its_own() -> None:
+    heads, blocks = Heads(), [head(*CHUNKED[1:]), head(*SIZED[1:])]
+    for block in blocks:
+        read = [heads.read(block, "POST") for _ in range(3)]
+        assert len({id(one.headers) for one in read}) == len({id(one.body) for one in read}) == 3
+
+
+def test_a_connection_keeps_no_long_head() -> None:
+    heads = Heads()
+    heads.read(head("content-length: 5", "set-cookie: " + "x" * 20_000), "POST")
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            heads.read(head("content-length: 5", "set-cookie: " + "y" * 20_000), "POST")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 10_000
