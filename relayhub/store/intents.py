@@ -108,8 +108,7 @@ class Intent(Generic[T_co]):
     power: ClassVar[bool] = False
 
 
-@dataclass(slots=True)
-class OpenHold(Intent[int | None]):
+class OpenHold(msgspec.Struct, Intent[int | None], gc=False):
     """Write a hold; answers its id. ``abandoned``: set by a caller that left before the writer came to it; the answer is
     ``None`` then."""
 
@@ -118,8 +117,7 @@ class OpenHold(Intent[int | None]):
     abandoned: bool = False
 
 
-@dataclass(slots=True)
-class EndHold(Intent[Settled]):
+class EndHold(msgspec.Struct, Intent[Settled], gc=False):
     """Settle (``charge``) or release a hold, and write the call's usage row if there is a record of it."""
 
     hold_id: int

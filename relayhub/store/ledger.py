@@ -102,7 +102,7 @@ class Ledger:
 
     def end(self, hold_id: int, record: UsageRecord, told: Told) -> None:
         """As :meth:`settle`, for whoever does not wait in a task: ``told`` gets a ``Settled`` or an error."""
-        self._writer.ask(EndHold(hold_id, record, charge=True), told)
+        self._writer.ask(EndHold(hold_id, record, True), told)
 
     def release(self, hold_id: int, record: UsageRecord | None) -> asyncio.Future[Settled]:
         """Give a hold back; otherwise as :meth:`settle`."""

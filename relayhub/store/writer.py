@@ -157,15 +157,19 @@ class Writer:
         if (refusal := self._refusal(intent)) is not None:
             _fail(future, refusal)
         else:
-            self._add(intent, partial(self._resolve, intent, future))
+            self.ask(intent, partial(self._resolve, intent, future))
         return future
 
     def ask(self, intent: Intent[object], told: Told) -> None:
         """As :meth:`submit`, for whoever does without a future; ``told`` is never called before this returns."""
-        if (refusal := self._refusal(intent)) is not None:
+        queue = self._queue
+        crowded = self._closing or len(queue) >= limits.MAX_PENDING_LEDGER_ITEMS
+        if crowded and (refusal := self._refusal(intent)) is not None:
             self._loop.call_soon(told, refusal)
-        else:
-            self._add(intent, told)
+            return
+        queue.append((intent, told))
+        if len(queue) >= self._wake_at:
+            self._wake()
 
     def _refusal(self, intent: Intent[object]) -> RelayhubError | None:
         """Why it is not even taken."""
@@ -175,11 +179,6 @@ class Writer:
         if waiting >= limits.MAX_PENDING_LEDGER_ITEMS and not intent.kept:
             return refusals.unavailable(f"{waiting} items wait for the ledger")
         return None
-
-    def _add(self, intent: Intent[object], told: Told) -> None:
-        self._queue.append((intent, told))
-        if len(self._queue) >= self._wake_at:
-            self._wake()
 
     def _wake(self) -> None:
         self._wake_at = _NEVER
