@@ -14,12 +14,14 @@ class Place:
 
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]
-    id_lines: bytes = field(init=False)
-    """Of an answer's head, with ``%(id)b`` for the request's id."""
+    whole_head: str = field(init=False)
+    """Of a whole answer, with ``%`` for the request's id, the type, the length and the date, by name."""
 
     def __post_init__(self) -> None:
         names = answer_headers("", self.dialect)
-        object.__setattr__(self, "id_lines", b"".join(b"%b: %%(id)b\r\n" % name.encode() for name in names))
+        lines = "".join(f"{name}: %(id)s\r\n" for name in names)
+        rest = "content-type: %(type)s\r\ncontent-length: %(length)d\r\ndate: %(date)s\r\n\r\n"
+        object.__setattr__(self, "whole_head", f"HTTP/1.1 200 OK\r\n{lines}{rest}")
 
 
 def answer_headers(request_id: str, dialect: Dialect) -> dict[str, str]:

@@ -23,8 +23,6 @@ from relayhub.web.quick.door import QuickDoor
 from relayhub.web.quick.head import QuickHead
 from relayhub.web.quick.place import Place, answer_headers
 
-_WHOLE = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\ndate: %b\r\n\r\n%b"
-
 log = structlog.get_logger("relayhub.web")
 
 _EXPECTED = (RelayhubError, ClientLeft, asyncio.CancelledError)
@@ -209,8 +207,8 @@ class Visit:
             raise ClientLeft
         else:
             self._status = OK
-            ids = self._place.id_lines % {b"id": self.request_id.encode()}
-            transport.write(_WHOLE % (ids, content_type.encode(), len(body), self._desk.date().encode(), body))
+            filled = {"id": self.request_id, "type": content_type, "length": len(body), "date": self._desk.date()}
+            transport.write((self._place.whole_head % filled).encode() + body)
 
     def note_dropped(self, names: Sequence[str]) -> None:
         self.answer().note_dropped(names)
