@@ -92,12 +92,15 @@ class Asked(Reservation):
 
     def _answered(self, answer: object) -> None:
         told, self._told = self._told, None  # who is told has this, and neither should keep the other
-        if isinstance(answer, ClientError):
-            self._admission.note_refused(self._principal, answer)
         if isinstance(answer, int):
             self._hold_id = answer
             if told is None:
                 self._ledger.release(answer, None)  # it was written when it was given up
+            else:
+                told(None)
+            return
+        if isinstance(answer, ClientError):
+            self._admission.note_refused(self._principal, answer)
         if told is not None:
             told(answer if isinstance(answer, RelayhubError) else None)
 

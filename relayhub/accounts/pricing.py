@@ -52,7 +52,8 @@ class Price:
         """The exact sum, rounded up to a whole nano-USD once."""
         given, made = usage.input_tokens, usage.output_tokens
         if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens) and given >= 0 <= made:
-            return self._nano(given * self.input + made * self.output + self.call * TOKENS)
+            per_million = given * self.input + made * self.output + self.call * TOKENS
+            return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from relayhub.types.chat import (
     ChatReply,
@@ -19,7 +21,7 @@ from relayhub.types.usage import Usage
 JSON = "application/json"
 
 
-class WholeAnswer(NamedTuple):
+class WholeAnswer(msgspec.Struct, frozen=True):
     """An answer in one piece, ready for the client."""
 
     body: bytes

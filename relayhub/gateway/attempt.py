@@ -126,7 +126,11 @@ class Attempt:
         self, lane: Lane, reply: UpstreamReply, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
         with tally.route.provider.memory.lease() as lease:
-            answer = tally.answered(lane, await read_whole(reply, lease))
+            whole = await read_whole(reply, lease)
+            tally.first_byte()
+            answer = lane.whole(whole)
+            del whole  # of a large one, both would be there at once
+            tally.answered(lane, answer)
             lease.settle(len(answer.body))
             if lane.state is not None:
                 await self.conversations.keep(tally.call, tally.route.provider.label, lane.state)

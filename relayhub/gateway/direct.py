@@ -21,7 +21,6 @@ from relayhub.gateway.tally import Tally
 from relayhub.routing.router import Router, Trial
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
-from relayhub.types.http import HttpReply
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.upstream.lean.transport import Begun
 
@@ -36,6 +35,10 @@ class _Stage(Enum):
     LONG = auto()
     """A task goes on with it."""
     OVER = auto()
+
+
+_RELAYING, _SETTLING, _OVER, _COMPLETED = _Stage.RELAYING, _Stage.SETTLING, _Stage.OVER, Outcome.COMPLETED
+"""Bound once: to look a member of an enumeration up takes the time of several function calls."""
 
 
 class DirectCall:
@@ -112,7 +115,7 @@ class DirectCall:
         if refusal is not None:
             self._over(refusal)
             return
-        self._stage = _Stage.RELAYING
+        self._stage = _RELAYING
         tally, way = self._tally, self._way
         route = tally.route
         try:
@@ -129,13 +132,13 @@ class DirectCall:
 
     def replied(self, reply: LeanReply) -> None:
         """The head of the answer is here."""
-        if self._stage is not _Stage.RELAYING:
+        if self._stage is not _RELAYING:
             return
         self._reply = reply
         plain, stream = 200 <= reply.status < 300, self._tally.call.envelope.stream
         body = reply.at_hand() if plain and not stream else None
         if body is not None:
-            self._whole(HttpReply(reply.status, reply.headers, body))
+            self._whole(reply, body)
         elif not (plain and stream):  # what comes in pieces may be large, and its memory must be counted
             self._long(self._attempt.answer(self._lane, reply, self._client, self._tally, self._reservation))
         else:
@@ -149,12 +152,16 @@ class DirectCall:
 
     def failed(self, error: BaseException) -> None:
         """There is no answer, or no end of it."""
-        if self._stage is _Stage.RELAYING:
+        if self._stage is _RELAYING:
             self._long(_raising(error))
 
-    def _whole(self, reply: HttpReply) -> None:
+    def _whole(self, reply: LeanReply, body: bytes) -> None:
+        lane, tally = self._lane, self._tally
         try:
-            self._answer = self._tally.answered(self._lane, reply)
+            tally.first_byte()
+            answer = lane.passed_on(reply.headers, body)
+            tally.answered(lane, answer)
+            self._answer = answer
             self._settle()
         except BaseException as error:  # a plugin's
             self._long(_raising(error))
@@ -166,7 +173,7 @@ class DirectCall:
         relaying = self._relaying
         if relaying.take(data):
             return True
-        if relaying.waiting and self._stage is _Stage.RELAYING:  # its client does not keep up
+        if relaying.waiting and self._stage is _RELAYING:  # its client does not keep up
             self._long(self._attempt.rest(self._lane, self._reply, relaying, self._reservation))
         else:  # it says that it has ended, or was cancelled in this turn of the loop
             self.ended()
@@ -174,7 +181,7 @@ class DirectCall:
 
     def ended(self) -> None:
         """See :class:`relayhub.upstream.lean.sink.Sink`."""
-        if self._stage is not _Stage.RELAYING:
+        if self._stage is not _RELAYING:
             return  # it was cancelled in this turn of the loop
         try:
             self._last = self._relaying.stream.finish()
@@ -185,9 +192,9 @@ class DirectCall:
     # The end
 
     def _settle(self) -> None:
-        self._stage = _Stage.SETTLING
+        self._stage = _SETTLING
         self._tally.settled = True
-        record = self._record = self._tally.record(Outcome.COMPLETED)
+        record = self._record = self._tally.record(_COMPLETED)
         self._reservation.end(record, self._settled)
         self._attempt.settling.waits.begin(self)
 
@@ -203,10 +210,10 @@ class DirectCall:
 
     def _end(self, problem: BaseException | None) -> None:
         """The client is given the end, unless there is a ``problem``."""
+        answer = self._answer
         if problem is None:
             try:
                 self._attempt.settling.log.finished(self._tally, self._record)
-                answer = self._answer
                 if answer is None:
                     self._client.give_end(self._last)
                 else:
@@ -214,17 +221,15 @@ class DirectCall:
             except Exception as error:
                 problem = error
         try:
-            self._reply.leave()
-            self._end_trial(problem)
+            if answer is None:  # else all of it was at hand, and its connection is free
+                self._reply.leave()
+            if self._trial is not None:
+                self._trial.end(problem)
         finally:
             self._over(problem)
 
-    def _end_trial(self, problem: BaseException | None) -> None:
-        if self._trial is not None:
-            self._trial.end(problem)
-
     def _over(self, problem: BaseException | None) -> None:
-        self._stage = _Stage.OVER
+        self._stage = _OVER
         self._attempt.settling.open_calls.leave(self)
         self._done(problem)
 
@@ -267,7 +272,8 @@ class DirectCall:
             self._reply.leave()
         elif self._begun is not None:
             self._begun.abort()
-        self._end_trial(problem)
+        if self._trial is not None:
+            self._trial.end(problem)
 
     def _gone_on(self, task: asyncio.Task[None]) -> None:
         problem = asyncio.CancelledError() if task.cancelled() else task.exception()

@@ -86,19 +86,11 @@ def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, w
 
 def view_of(call: Call, model: str, route: Route, created: int) -> ClientView:
     """``model``: the public name; ``created``: unix seconds."""
-    return ClientView(
-        envelope=call.envelope,
-        model=model,
-        upstream_model=route.upstream_model,
-        call_id=call.id,
-        created=created,
-        input_estimate=-(-call.size // CHARS_PER_TOKEN),
-        image_form=route.image_form,
-    )
+    estimate = -(-call.size // CHARS_PER_TOKEN)
+    return ClientView(call.envelope, model, route.upstream_model, call.id, created, estimate, route.image_form)
 
 
-@dataclass(slots=True)
-class NativeChat:
+class NativeChat(msgspec.Struct, eq=False):
     codec: ChatDialect
     wire: NativeWire
     call: Call
@@ -122,11 +114,15 @@ class NativeChat:
         return self.wire.error(reply)
 
     def whole(self, reply: HttpReply) -> WholeAnswer:
-        refuse_content(reply.headers, "text/event-stream")
-        body, usage = self.codec.native_reply(reply.body, self.view)
+        return self.passed_on(reply.headers, reply.body)
+
+    def passed_on(self, headers: Mapping[str, str], body: bytes) -> WholeAnswer:
+        """As :meth:`whole`."""
+        refuse_content(headers, "text/event-stream")
+        told, usage = self.codec.native_reply(body, self.view)
         if self.state is not None:
-            self.state = TurnState.of_reply(self.codec.decode_reply(reply.body))
-        return WholeAnswer(body, usage)
+            self.state = TurnState.of_reply(self.codec.decode_reply(body))
+        return WholeAnswer(told, usage)
 
     def spoken_chars(self, body: bytes) -> int:
         return chars_of(self.codec.decode_reply(body))

@@ -27,25 +27,26 @@ class CallLog:
     """Bound with the first line, and then for good: a lazy logger puts itself together again for every line, also for those
     that are not written."""
 
-    __slots__ = ("_bound",)
+    __slots__ = ("_bound", "_is_quiet")
 
     def __init__(self) -> None:
         self._bound: FilteringBoundLogger | None = None
+        self._is_quiet = False
+        """Calls that have ended are not written."""
 
     def __call__(self) -> FilteringBoundLogger:
         if self._bound is None:
             bound: FilteringBoundLogger = structlog.get_logger("relayhub.call").bind()
-            self._bound = bound
+            self._bound, self._is_quiet = bound, not bound.is_enabled_for(logging.INFO)
         return self._bound
 
     def attempt_failed(self, tally: Tally, error: UpstreamError) -> None:
         self().warning("attempt.failed", **attempt_fields(tally, error))
 
     def finished(self, tally: Tally, record: UsageRecord) -> None:
-        log = self()
-        if not log.is_enabled_for(logging.INFO):
+        if self._is_quiet:
             return
-        log.info(
+        self().info(
             "call.finished",
             call_id=record.call_id,
             key=tally.call.principal.key_name,

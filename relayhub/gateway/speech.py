@@ -230,10 +230,13 @@ class SpeechCalls:
             return waiting + last
 
     def _first_byte(self, tally: _Tally) -> None:
+        if tally.trial is None and tally.first_byte_at is not None:
+            return
+        now = self.clock.monotonic()
         if tally.first_byte_at is None:
-            tally.first_byte_at = self.clock.monotonic()
+            tally.first_byte_at = now
         if tally.trial is not None:
-            tally.trial.first_byte()
+            tally.trial.first_byte(now)
             tally.trial = None
 
     async def _interrupted(self, reservation: Reservation, call: SpeechCall, model: str, tally: _Tally) -> None:

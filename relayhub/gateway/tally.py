@@ -16,12 +16,14 @@ from relayhub.sdk.clock import Clock
 from relayhub.store.intents import HoldAbout
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
-from relayhub.types.http import HttpReply
 from relayhub.types.usage import Usage
 
 ANSWERED = 200
 
 NOTHING = Usage()
+
+_COMPLETED, _LEFT = Outcome.COMPLETED, Outcome.CLIENT_LEFT
+"""Bound once: to look a member of an enumeration up takes the time of several function calls."""
 
 FAR_BEYOND = 4
 """So many times more was written than was counted: no tokens are so long, the count is an early one."""
@@ -51,20 +53,25 @@ def about_of(call: Call, model: str, route: Route, user: str | None) -> HoldAbou
 class Tally:
     """The bookkeeping of one call. The pipeline writes it; nothing else does."""
 
-    trial: Trial | None = None
-    race: Claims | None = None
-    """Where two attempts run beside each other."""
-    rival: Tally | None = None
-    """The other attempt of such a race."""
-    attempts = 0
-    sent = False
-    """The current attempt's request may have reached its upstream."""
-    usage: Usage | None = None
-    whole_chars = 0
-    """What the model wrote in a whole answer without usage."""
-    stream: LaneStream | None = None
-    first_byte_at: float | None = None
-    settled = False
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_resolved",
+        "attempts",
+        "call",
+        "departure",
+        "first_byte_at",
+        "model",
+        "race",
+        "rival",
+        "route",
+        "sent",
+        "settled",
+        "stream",
+        "trial",
+        "usage",
+        "whole_chars",
+    )
 
     def __init__(
         self, call: Call, resolved: Resolved, client: Client, clock: Clock, departure: Departure | None = None
@@ -77,34 +84,48 @@ class Tally:
         self._resolved = resolved
         self._client = client
         self._clock = clock
+        self.trial: Trial | None = None
+        self.race: Claims | None = None
+        """Where two attempts run beside each other."""
+        self.rival: Tally | None = None
+        """The other attempt of such a race."""
+        self.attempts = 0
+        self.sent = False
+        """The current attempt's request may have reached its upstream."""
+        self.usage: Usage | None = None
+        self.whole_chars = 0
+        """What the model wrote in a whole answer without usage."""
+        self.stream: LaneStream | None = None
+        self.first_byte_at: float | None = None
+        self.settled = False
 
     def begin(self, route: Route) -> None:
         """A new attempt; what the one before it saw no longer counts."""
         self.route = route
         self.model = route.model or self._resolved.model
-        self.trial = None
         self.attempts += 1
-        self.sent = False
-        self.usage = None
-        self.stream = None
+        if self.attempts > 1:
+            self.trial = self.usage = self.stream = None
+            self.sent = False
 
     def first_byte(self) -> None:
+        trial = self.trial
+        if trial is None and self.first_byte_at is not None:
+            return
+        now = self._clock.monotonic()
         if self.first_byte_at is None:
-            self.first_byte_at = self._clock.monotonic()
-        if self.trial is not None:
-            self.trial.first_byte()
+            self.first_byte_at = now
+        if trial is not None:
+            trial.first_byte(now)
             self.trial = None
             if self.race is not None:
                 self.race.claim(self)
 
-    def answered(self, lane: Lane, reply: HttpReply) -> WholeAnswer:
-        """With a whole answer. Raises what the lane raises."""
-        self.first_byte()
-        answer = lane.whole(reply)
+    def answered(self, lane: Lane, answer: WholeAnswer) -> None:
+        """With a whole answer, of that lane."""
         self.usage = answer.usage
         if answer.usage is None:
             self.whole_chars = lane.spoken_chars(answer.body)
-        return answer
 
     def fork(self, route: Route) -> Tally:
         """Of a second attempt beside this one."""
@@ -140,12 +161,13 @@ class Tally:
         """The usage row. Charged: what was measured; else an estimate, for whatever the upstream may have executed;
         nothing where it failed before it delivered anything, or where the policy forgives what was not delivered."""
         departure, now = self.departure, self._clock.monotonic()
-        left = departure.left or outcome is Outcome.CLIENT_LEFT
+        left = departure.left or outcome is _LEFT
         forgiven = left and departure.is_void
-        measured = None if forgiven else self._measured(outcome)
+        said = None if forgiven else self.usage if self.stream is None else self.stream.usage
+        measured = said if said is None or outcome is _COMPLETED or self._measures(said) else None
         usage = measured if measured is not None or forgiven else self._estimated(outcome)
-        if left and outcome is Outcome.COMPLETED:
-            outcome = Outcome.CLIENT_LEFT
+        if left and outcome is _COMPLETED:
+            outcome = _LEFT
         call, route, price = self.call, self.route, self.route.price
         cost_nano = 0 if usage is None else price.cost_nano(usage)
         if usage is not None and self.rival is not None:
@@ -167,23 +189,20 @@ class Tally:
             cost_nano,
             price.describe(),
             self.attempts,
-            ANSWERED if outcome is Outcome.COMPLETED else self._client.status,
+            ANSWERED if outcome is _COMPLETED else self._client.status,
             None if error is None else error.code,
             call.envelope.user,
-            None if self.first_byte_at is None else _ms(self.first_byte_at - call.received_at),
-            _ms(now - call.received_at),
+            None if self.first_byte_at is None else round((self.first_byte_at - call.received_at) * 1000),
+            round((now - call.received_at) * 1000),
             price_version=price.version,
             upstream_cost_nano=None if price.upstream is None else price.upstream_nano(usage),
             on_disconnect=departure.policy if left else None,
         )
 
-    def _measured(self, outcome: Outcome) -> Usage | None:
-        """What the upstream counted. A stream that did not come to its end may have said its first counts only: more was
-        written than they say, then they are no measure of it."""
-        usage = self.stream.usage if self.stream is not None else self.usage
-        if usage is None or outcome is Outcome.COMPLETED:
-            return usage
-        return usage if self._delivered_tokens() <= FAR_BEYOND * (usage.output_tokens + 1) else None
+    def _measures(self, said: Usage) -> bool:
+        """Whether the upstream has counted all. A stream that did not come to its end may have said its first counts only:
+        more was written than they say, then they are no measure of it."""
+        return self._delivered_tokens() <= FAR_BEYOND * (said.output_tokens + 1)
 
     def _delivered_tokens(self) -> int:
         return -(-self.delivered_chars // CHARS_PER_TOKEN)
@@ -202,7 +221,3 @@ class Tally:
         said = self.stream.usage if self.stream is not None else None
         input_tokens = -(-self.call.size // CHARS_PER_TOKEN) if said is None else said.input_tokens
         return replace(said or NOTHING, input_tokens=input_tokens, output_tokens=self._delivered_tokens())
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

@@ -49,7 +49,9 @@ class RetryBudget:
         purse = self._purses.get(provider)
         if purse is None:
             purse = self._purse(provider)
-        purse.shares = min(purse.shares + self._terms.share, self._terms.share * BURST_CALLS)
+        share = self._terms.share
+        shares, most = purse.shares + share, share * BURST_CALLS
+        purse.shares = shares if shares < most else most
 
     def take(self, provider: str) -> bool:
         """Whether there may be one further attempt there; if so, it is paid for."""

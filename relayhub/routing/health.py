@@ -294,23 +294,25 @@ class Health:
             return False
         return self._calls.get(name, 0) + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
 
-    def _count(self, provider: Provider, change: int) -> None:
-        name = provider.name
-        calls = self._calls[name] = max(0, self._calls.get(name, 0) + change)
-        if not calls:
-            del self._calls[name]
+    def _tell_elsewhere(self, provider: Provider) -> None:
         if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(name, calls)
+            self._elsewhere.note(provider.name, self.busy(provider.name))
 
     # --- what calls report --------------------------------------------------------------------------------------------
 
     def begin(self, route: Route) -> bool:
         """A call sets out. Whether it is a probe."""
-        self._count(route.provider, 1)
-        load = self._loads.get(route.key) or self._new_load(route.key)
+        provider, key = route.provider, route.key
+        self._calls[provider.name] = self._calls.get(provider.name, 0) + 1
+        if self._elsewhere is not None:
+            self._tell_elsewhere(provider)
+        load = self._loads.get(key)
+        if load is None:
+            load = self._new_load(key)
         load.busy += 1
-        if not self._circuits:
-            return False
+        return bool(self._circuits) and self._probes(route)
+
+    def _probes(self, route: Route) -> bool:
         now, probe = self._clock.monotonic(), False
         for key in _keys(route):
             circuit = self._circuits.get(key, FRESH)
@@ -321,15 +323,24 @@ class Health:
 
     def end(self, route: Route) -> None:
         """It is over, whatever came of it."""
-        self._count(route.provider, -1)
+        provider = route.provider
+        calls = self._calls.get(provider.name, 0) - 1
+        if calls > 0:
+            self._calls[provider.name] = calls
+        else:
+            self._calls.pop(provider.name, None)
+        if self._elsewhere is not None:
+            self._tell_elsewhere(provider)
         load = self._loads.get(route.key)
         if load is not None and load.busy:
             load.busy -= 1
 
-    def answered(self, route: Route, began: float) -> None:
+    def answered(self, route: Route, began: float, now: float) -> None:
         """The first byte has come of a call that ``began`` then (monotonic seconds)."""
-        load = self._loads.get(route.key) or self._new_load(route.key)
-        first_byte_s = self._clock.monotonic() - began
+        load = self._loads.get(route.key)
+        if load is None:
+            load = self._new_load(route.key)
+        first_byte_s = now - began
         before = load.first_byte_s
         load.first_byte_s = first_byte_s if before is None else before + SMOOTHING * (first_byte_s - before)
         if self._circuits:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
+import msgspec
+
 from relayhub.routing.budget import BudgetTerms, RetryBudget
 from relayhub.routing.catalog import Route
 from relayhub.routing.health import Cause, Elsewhere, Health, Terms, verdict_of
@@ -110,7 +112,7 @@ class Router:
     def alone(self, route: Route) -> Trial:
         """The attempt of a call that has one route only. It has begun: :meth:`Trial.end` it once."""
         self.budget.called(route.provider.name)
-        return Trial(self, route).begin()
+        return Trial(self, route, self.clock.monotonic(), self.health.begin(route))
 
     def hedge_after_s(self, operation: Operation) -> float | None:
         """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
@@ -190,32 +192,25 @@ def _was_sent(error: UpstreamError) -> bool:
     return error.delivered or error.status is not None
 
 
-class Trial:
+class Trial(msgspec.Struct, eq=False):
     """One attempt over one route; what comes of it is reported when the block is left."""
 
-    __slots__ = ("_answered", "_began", "_probe", "_router", "route")
-
-    def __init__(self, router: Router, route: Route) -> None:
-        self._router = router
-        self.route = route
-        self._answered = False
-        self._probe = False
-        self._began = 0.0
+    _router: Router
+    route: Route
+    _began: float = 0.0
+    _probe: bool = False
+    _answered: bool = False
 
     def __enter__(self) -> Trial:
-        return self.begin()
-
-    def begin(self) -> Trial:
-        """Without ``with``: :meth:`end` it once."""
         self._began = self._router.clock.monotonic()
         self._probe = self._router.health.begin(self.route)
         return self
 
-    def first_byte(self) -> None:
-        """The answer begins."""
+    def first_byte(self, now: float) -> None:
+        """The answer begins. ``now``: monotonic seconds."""
         if not self._answered:
             self._answered = True
-            self._router.health.answered(self.route, self._began)
+            self._router.health.answered(self.route, self._began, now)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -226,10 +221,11 @@ class Trial:
         """``error``: what became of the attempt instead of an answer."""
         health = self._router.health
         health.end(self.route)
-        verdict = None if error is None else verdict_of(error)
-        if verdict is not None:
+        if error is None:
+            health.succeeded(self.route, self._began)
+        elif (verdict := verdict_of(error)) is not None:
             health.failed(self.route, verdict, probe=self._probe)
-        elif error is None or _answers(error):
+        elif _answers(error):
             health.succeeded(self.route, self._began)
         else:
             health.abandoned(self.route, probe=self._probe)

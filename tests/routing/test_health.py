@@ -31,7 +31,7 @@ class Table:
         began, probe = self.clock.monotonic(), self.health.begin(way)
         self.health.end(way)
         if verdict is None:
-            self.health.answered(way, began)
+            self.health.answered(way, began, self.clock.monotonic())
             self.health.succeeded(way, began)
         else:
             self.health.failed(way, verdict, probe=probe)
@@ -164,7 +164,7 @@ def test_others_may_come_as_soon_as_the_probe_begins_to_answer() -> None:
     table.clock.advance(5)
     began = table.clock.monotonic()
     table.health.begin(UP)
-    table.health.answered(UP, began)
+    table.health.answered(UP, began, table.clock.monotonic())
     assert table.state() is State.CLOSED
 
 
@@ -183,7 +183,7 @@ def test_a_call_from_before_neither_closes_nor_lengthens() -> None:
     table.health.begin(UP)
     table.clock.advance(1)
     table.call(FAILED)
-    table.health.answered(UP, began)
+    table.health.answered(UP, began, table.clock.monotonic())
     table.health.succeeded(UP, began)
     assert table.state() is State.OPEN
     table.health.failed(UP, FAILED, probe=False)
@@ -226,7 +226,7 @@ def test_the_first_byte_is_smoothed() -> None:
     for took_s in (1.0, 2.0):
         began = table.clock.monotonic()
         table.clock.advance(took_s)
-        table.health.answered(UP, began)
+        table.health.answered(UP, began, table.clock.monotonic())
     assert table.health.standing(UP).first_byte_s == pytest.approx(1.3)
 
 

@@ -7,7 +7,7 @@ import orjson
 
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
-from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
+from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
 from relayhub.dialects.openai_chat.usage import read_usage
 from relayhub.dialects.outline import members_around
 from relayhub.dialects.upstream_errors import in_stream_error
@@ -64,7 +64,7 @@ def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | 
         raise in_stream_error(member(body, "error"))
     if not reply.choices:
         raise upstream_broke("it has no choices")
-    return renamed(body, rename_to), read_usage(untyped(reply.usage))
+    return body if rename_to is None else renamed(body, rename_to), read_usage(reply.usage)
 
 
 def renamed(body: bytes, rename_to: str | None) -> bytes:

@@ -10,13 +10,13 @@ from relayhub.types.usage import Usage
 
 _MOST = limits.MAX_TOKENS_REPORTED
 
-_ELSEWHERE = ("prompt_cache_hit_tokens", "cached_tokens")
+_HITS, _CACHED = _ELSEWHERE = ("prompt_cache_hit_tokens", "cached_tokens")
 """Where compatible upstreams without the details object say what was cached: beside the totals."""
 
 
-def read_usage(value: Json) -> Usage | None:
-    """``None`` where there is no usage, or none that can be believed: the counts are another party's word, so they are
-    taken only as integers within bounds, and details only within their totals."""
+def read_usage(value: object) -> Usage | None:
+    """``value``: any JSON. ``None`` where there is no usage, or none that can be believed: the counts are another party's
+    word, so they are taken only as integers within bounds, and details only within their totals."""
     if not isinstance(value, dict):
         return None
     given, made = value.get("prompt_tokens"), value.get("completion_tokens")
@@ -27,7 +27,7 @@ def read_usage(value: Json) -> Usage | None:
     else:
         total, written = _count(value, "prompt_tokens"), _count(value, "completion_tokens")
     prompt, completion = value.get("prompt_tokens_details"), value.get("completion_tokens_details")
-    if not (prompt or completion or any(map(value.get, _ELSEWHERE))):
+    if not (prompt or completion or value.get(_HITS) or value.get(_CACHED)):
         return Usage(total, written)
     said = prompt if isinstance(prompt, dict) else {}
     inside = _first(said, "cached_tokens")
