@@ -22,7 +22,7 @@ def read_envelope(request: JsonObject) -> Envelope:
     """Raises ``ClientError`` naming the field."""
     model = read_model(request)
     _check_messages(request.get("messages"), present="messages" in request)
-    stream = optional(request, "stream", bool, "true or false") or False
+    stream = ("stream" in request and optional(request, "stream", bool, "true or false")) or False
     has_options = "stream_options" in request
     asked = has_options and _asks_for_usage(request)
     return Envelope(
@@ -80,7 +80,9 @@ def _output_cap(request: JsonObject) -> int | None:
 
 
 def _cap(request: JsonObject, key: str) -> int | None:
-    cap = optional(request, key, int, "an integer")
+    cap = request[key]
+    if type(cap) is not int:
+        cap = optional(request, key, int, "an integer")
     if cap is not None and not 1 <= cap <= limits.MAX_TOKENS_REPORTED:
         raise invalid_value(key, f"must be between 1 and {limits.MAX_TOKENS_REPORTED}")
     return cap

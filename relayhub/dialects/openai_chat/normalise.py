@@ -42,16 +42,15 @@ def normalised(body: bytes, cuts: Cuts = ()) -> bytes:
 
 def is_regular(messages: Json) -> bool:
     """Whether plainly nothing must change: far cheaper than a search through megabytes of base64."""
-    return not isinstance(messages, list) or all(map(_is_regular, messages))
-
-
-def _is_regular(message: Json) -> bool:
-    if not isinstance(message, dict):
-        return True
-    if "tool_calls" in message or DETAILS in message:
-        return False  # signatures may be in there
-    content = message.get("content")
-    return not isinstance(content, list) or all(map(_is_regular_part, content))
+    for message in messages if isinstance(messages, list) else ():
+        if not isinstance(message, dict):
+            continue
+        if "tool_calls" in message or DETAILS in message:
+            return False  # signatures may be in there
+        content = message.get("content")
+        if isinstance(content, list) and not all(map(_is_regular_part, content)):
+            return False
+    return True
 
 
 def _is_regular_part(part: Json) -> bool:
