@@ -59,7 +59,7 @@ class Ledger:
         """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
         revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
         will be held is released by itself."""
-        intent = self._opening(new)
+        intent = OpenHold(new, self._text_of(new.about))
         answer = self._writer.submit(intent)
         try:
             hold_id = await answer
@@ -79,21 +79,23 @@ class Ledger:
     def ask(self, new: NewHold, told: Told) -> OpenHold:
         """As :meth:`hold`, for whoever does not wait in a task: ``told`` gets the hold's id, an error, or ``None`` where the
         hold was abandoned before it was written."""
-        intent = self._opening(new)
+        about = new.about
+        known = self._texts.get(
+            id(about)
+        )  # such calls are of a few kinds, whose account of themselves is one object each
+        intent = OpenHold(new, self._learn(about) if known is None else known[1])
         self._writer.ask(intent, told)
         return intent
 
-    def _opening(self, new: NewHold) -> OpenHold:
-        """Most calls are of a few kinds, whose account of themselves is one object each."""
-        known = self._texts.get(id(new.about))
-        return OpenHold(new, known[1] if known is not None else self._text_of(new.about))
-
-    def _text_of(self, about: HoldAbout) -> str:
-        text = storable(self._about.encode(about).decode())
+    def _learn(self, about: HoldAbout) -> str:
+        text = self._text_of(about)
         if len(self._texts) >= KEPT_TEXTS:
             self._texts.clear()
         self._texts[id(about)] = (about, text)
         return text
+
+    def _text_of(self, about: HoldAbout) -> str:
+        return storable(self._about.encode(about).decode())
 
     def settle(self, hold_id: int, record: UsageRecord) -> asyncio.Future[Settled]:
         """Charge a hold with ``record.cost_nano`` and write its usage row. Queued at once and never withdrawn: the

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from relayhub.store.intents import Barrier, Settled
 from relayhub.types.errors import ClientError, HubError
@@ -104,7 +105,7 @@ async def test_slots_and_counts_of_a_transaction_that_failed_are_free(path: Path
     async with open_limited(path, limits) as key:
         await key.call()
         with pytest.raises(HubError):
-            await key.store.ledger.hold(key.new(10)._replace(call_id="\ud800"))
+            await key.store.ledger.hold(replace(key.new(10), call_id="\ud800"))
         await key.call()
         assert await key.refused() is not None
 
