@@ -86,7 +86,8 @@ class Price:
     def most_nano(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
         dearest_input, dearest_output = self._dearest
-        return self._nano(input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS)
+        per_million = input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS
+        return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
         """What the upstream charges for it; ``None``: the config does not say. Without usage it is nothing."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from relayhub.routing.catalog import Route
 from relayhub.types.call import Principal
 from relayhub.types.on_disconnect import OnDisconnect
 
 
-@dataclass(slots=True)
-class Departure:
+class Departure(msgspec.Struct):
     """One for all attempts of a call.
 
     ``policy``: the one that applies; a call that cannot be drained is aborted. ``left``: the client is gone, and the call

@@ -43,8 +43,8 @@ class OpenCalls:
         self._tasks: dict[Cancellable, str | None] = {}
         """With the key of each, once it is known."""
         self._reasons: dict[Cancellable, RelayhubError] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._empty: asyncio.Event | None = None
+        """For whoever waits until no call is open; nobody does while calls come."""
         self.cut = False
         """The drain limit has passed: a cancellation is the hub's doing, not the client's."""
 
@@ -60,7 +60,7 @@ class OpenCalls:
         """Whether it was not counted before."""
         fresh = task not in self._tasks
         self._tasks[task] = key_id
-        if fresh:
+        if fresh and self._empty is not None:
             self._empty.clear()
         return fresh
 
@@ -68,14 +68,14 @@ class OpenCalls:
         del self._tasks[task]
         if self._reasons:
             self._reasons.pop(task, None)
-        if not self._tasks:
+        if self._empty is not None and not self._tasks:
             self._empty.set()
 
     async def drain(self, limit_s: float) -> int:
         """Wait until no call is open; after ``limit_s`` cancel the rest. Returns how many had to be cut."""
         try:
             async with asyncio.timeout(limit_s):
-                await self._empty.wait()
+                await self._emptied()
             return 0
         except TimeoutError:
             return await self.cut_off()
@@ -86,8 +86,15 @@ class OpenCalls:
         rest = list(self._tasks)
         for task in rest:
             task.cancel()
-        await self._empty.wait()
+        await self._emptied()
         return len(rest)
+
+    async def _emptied(self) -> None:
+        if self._empty is None:
+            self._empty = asyncio.Event()
+            if not self._tasks:
+                self._empty.set()
+        await self._empty.wait()
 
     def cut_key(self, key_id: str, reason: RelayhubError) -> int:
         """Cancel the open calls of a key; each tells its client ``reason`` and settles. Returns how many there were."""
