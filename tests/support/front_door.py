@@ -102,10 +102,10 @@ class Table:
     known: set[QuickDoor] = field(default_factory=set)
     served: list[Served] = field(default_factory=list)
 
-    def accept(self, block: bytes, _peer: str) -> QuickHead | None:
+    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
         return read_head(block, str)
 
-    def admit(self, _head: QuickHead, _door: QuickDoor) -> Principal | None:
+    def admit(self, _head: QuickHead, _length: int, _door: QuickDoor) -> Principal | None:
         self.in_flight += 1
         return PRINCIPAL
 

@@ -20,17 +20,18 @@ def block(headers: dict[str, str], start: str = "POST /v1/chat/completions HTTP/
     return "\r\n".join([start, *(f"{name}: {value}" for name, value in headers.items()), "\r\n"]).encode()
 
 
-def read(data: bytes) -> QuickHead | None:
+def read(data: bytes) -> tuple[QuickHead, int] | None:
     return read_head(data, lambda credential: f"<{credential}>")
 
 
 def test_a_plain_request_is_read() -> None:
-    head = read(block({**PLAIN, "X-Forwarded-For": "10.0.0.1", "Anthropic-Beta": "a"}))
-    assert head is not None
-    assert (head.path, head.length, head.fingerprint) == ("/v1/chat/completions", 12, "<sk_live_key>")
+    found = read(block({**PLAIN, "X-Forwarded-For": "10.0.0.1", "Anthropic-Beta": "a"}))
+    assert found is not None
+    head, length = found
+    assert (head.path, length, head.fingerprint) == ("/v1/chat/completions", 12, "<sk_live_key>")
     assert head.forwarded == ("10.0.0.1",)
     assert head.headers["anthropic-beta"] == "a"
-    assert "authorization" not in head.headers
+    assert not {"authorization", "content-length"} & set(head.headers)
 
 
 @pytest.mark.parametrize("name", ["x-api-key", "x-goog-api-key"])
@@ -38,9 +39,9 @@ def test_the_other_places_of_a_key(name: str) -> None:
     headers = {**PLAIN, name: "key"}
     assert read(block(headers)) is None, "two credentials may contradict each other"
     del headers["authorization"]
-    head = read(block(headers))
-    assert head is not None
-    assert head.fingerprint == "<key>"
+    found = read(block(headers))
+    assert found is not None
+    assert found[0].fingerprint == "<key>"
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ def test_many_headers_are_left_to_the_framework() -> None:
 def test_no_damage_to_a_head_changes_what_is_understood(noise: bytes, at: int, cut: int) -> None:
     """Whatever is still read has one length, one path and no line that could be two."""
     whole = block(PLAIN)
-    head = read(whole[:at] + noise + whole[at + cut :])
-    if head is not None:
-        assert head.headers["content-length"].isascii()
-        assert head.headers["content-length"].isdigit()
+    found = read(whole[:at] + noise + whole[at + cut :])
+    if found is not None:
+        head, length = found
+        assert length >= 0
         assert not any(set("\r\n\0") & set(name + value) for name, value in head.headers.items())

@@ -48,15 +48,15 @@ class QuickDesk:
 
     # Who may come in
 
-    def accept(self, block: bytes, peer: str) -> QuickHead | None:
+    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
         """See :class:`relayhub.web.quick.door.Desk`."""
-        head = self._heads.read(block)
-        return None if head is None or head.path not in self.places else head
+        found = self._heads.read(block)
+        return None if found is None or found[0].path not in self.places else found
 
-    def admit(self, head: QuickHead, door: QuickDoor) -> Principal | None:
+    def admit(self, head: QuickHead, length: int, door: QuickDoor) -> Principal | None:
         """See :class:`relayhub.web.quick.door.Desk`. Whoever is to be refused is refused by the framework."""
         context = self.context
-        if context.draining or head.length > context.serving.server.body_limit or self._overload.reason() is not None:
+        if context.draining or length > context.serving.server.body_limit or self._overload.reason() is not None:
             return None
         try:
             principal = context.keyring.recognise(head.fingerprint, context.clock.now())
@@ -64,7 +64,7 @@ class QuickDesk:
             return None
         if principal.networks is not None and not principal.may_call_from(self.client(head, door.peer)):
             return None
-        if head.length > MODEST and not self._has_room(head.length, door):
+        if length > MODEST and not self._has_room(length, door):
             return None
         self._overload.in_flight += 1
         return principal

@@ -14,6 +14,7 @@ from relayhub.web.overload import SHED, Overload
 from relayhub.web.quick.answer import whole_answer
 from relayhub.web.quick.head import MAX_HEAD, QuickHead
 from relayhub.web.quick.inflow import WORTH, Inflow
+from relayhub.web.quick.known_heads import around_length, length_between
 
 AHEAD = 64 << 10
 """Bytes that a client may send beyond the request that is being answered, before no more is read."""
@@ -27,11 +28,11 @@ class Desk(Protocol):
     @property
     def body_timeout_s(self) -> float: ...
 
-    def accept(self, block: bytes, peer: str) -> QuickHead | None:
-        """What stands in this head, if the call may come in this way at all."""
+    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
+        """What stands in this head, and the length of the body, if the call may come in this way at all."""
         ...
 
-    def admit(self, head: QuickHead, door: QuickDoor) -> Principal | None:
+    def admit(self, head: QuickHead, length: int, door: QuickDoor) -> Principal | None:
         """Whose call it is, if it can be taken now. Counts it as under way until :meth:`leave`."""
         ...
 
@@ -56,6 +57,7 @@ class QuickDoor(asyncio.Protocol):
     __slots__ = (
         "_ahead",
         "_ahead_bytes",
+        "_around",
         "_block",
         "_body_timer",
         "_buffer",
@@ -68,6 +70,7 @@ class QuickDoor(asyncio.Protocol):
         "_head_timer",
         "_idle_since",
         "_known",
+        "_length",
         "_loop",
         "_make",
         "_missing",
@@ -98,7 +101,10 @@ class QuickDoor(asyncio.Protocol):
         self._buffer = b""
         self._block = b""
         self._known: QuickHead | None = None
-        """What stood in ``_block``, the last head: most clients send the same one again."""
+        """What stood in ``_block``, the last head: most clients send the same one again, but for the length."""
+        self._length = 0
+        self._around = (b"", b"")
+        """What stands before and behind the length in it."""
         self._head: QuickHead | None = None
         self._principal: Principal | None = None
         self._parts: list[bytes] = []
@@ -204,21 +210,31 @@ class QuickDoor(asyncio.Protocol):
                 self._head_timer = self._loop.call_later(self._head_s, self._head_too_slow)
             return
         block = buffer[:end]
-        head = self._known if block == self._block else self._desk.accept(block, self.peer)
-        principal = None if head is None else self._desk.admit(head, self)
+        if block != self._block:
+            self._learn(block)
+        head, length = self._known, self._length
+        principal = None if head is None else self._desk.admit(head, length, self)
         if head is None or principal is None:
             self._buffer = buffer
             self._hand_over()
             return
-        self._block, self._known = block, head
         self._head, self._principal, self._buffer = head, principal, b""
         if self._head_timer is not None:
             self._stop_head_timer()
-        if len(buffer) - end == head.length:
-            self._begin(buffer[end:])
+        if len(buffer) - end == length:
+            self._call = self._desk.serve(self, head, principal, buffer[end:])
         else:
-            self._missing = head.length
-            self._await_body(buffer, end, head.length)
+            self._missing = length
+            self._await_body(buffer, end, length)
+
+    def _learn(self, block: bytes) -> None:
+        """What stands in a head that is not quite the last one."""
+        length = length_between(block, *self._around)
+        if length is None:
+            self._known, length = self._desk.accept(block) or (None, 0)
+            before, _, after = around_length(block)
+            self._around = before, after
+        self._block, self._length = block, length
 
     def _await_body(self, buffer: bytes, end: int, length: int) -> None:
         """``end``: of the head in ``buffer``."""

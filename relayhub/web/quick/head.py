@@ -28,18 +28,18 @@ _BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class QuickHead:
-    """``length``: of the body, in bytes. ``fingerprint``: of the credential. ``headers``: names lower case, of several with
+    """All but the length of the body. ``fingerprint``: of the credential. ``headers``: names lower case, of several with
     one name all values, by commas, and without the credential. ``forwarded``: the values of X-Forwarded-For."""
 
     path: str
-    length: int
     fingerprint: str
     headers: Mapping[str, str]
     forwarded: tuple[str, ...]
 
 
-def read_head(block: bytes, fingerprint: Callable[[str], str]) -> QuickHead | None:
-    """``block``: request line to empty line, inclusive. ``None``: not of the plainest kind, or in doubt."""
+def read_head(block: bytes, fingerprint: Callable[[str], str]) -> tuple[QuickHead, int] | None:
+    """With the length of the body, in bytes. ``block``: request line to empty line, inclusive. ``None``: not of the plainest
+    kind, or in doubt."""
     match = _HEAD.fullmatch(block)
     if match is None:
         return None
@@ -56,12 +56,12 @@ def read_head(block: bytes, fingerprint: Callable[[str], str]) -> QuickHead | No
         if name == "x-forwarded-for":
             forwarded.append(value)
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    length, credential = headers.get("content-length", ""), _credential(headers)
+    length, credential = headers.pop("content-length", ""), _credential(headers)
     if credential is None or "host" not in headers or _LENGTH.fullmatch(length) is None:
         return None
     if headers.get("connection", "keep-alive").lower() != "keep-alive":
         return None
-    return QuickHead(match[1].decode(), int(length), fingerprint(credential), headers, tuple(forwarded))
+    return QuickHead(match[1].decode(), fingerprint(credential), headers, tuple(forwarded)), int(length)
 
 
 def _credential(headers: dict[str, str]) -> str | None:

@@ -33,36 +33,39 @@ class KnownHeads:
         """How many are known."""
         return len(self._known)
 
-    def read(self, block: bytes) -> QuickHead | None:
-        """See :func:`read_head`. One with the same lines but for that of the length, which stands by itself, is the same but
-        for the length."""
-        at = _after_name(block)
-        end = block.find(b"\r\n", at)
-        digits = block[at:end]
-        if at < 0 or not digits.isdigit() or len(digits) > _MOST_DIGITS or len(block) > LONGEST_KEPT:
+    def read(self, block: bytes) -> tuple[QuickHead, int] | None:
+        """See :func:`read_head`. One with the same lines but for that of the length, which stands by itself, is the same."""
+        before, digits, after = around_length(block)
+        if not digits or len(block) > LONGEST_KEPT:
             return read_head(block, self._fingerprint)
-        key = blake2b(block[:at] + block[end:]).digest()
+        key = blake2b(before + after).digest()
         known = self._known.get(key)
-        if known is None:
-            return self._learn(key, read_head(block, self._fingerprint))
-        length = int(digits)
-        if length == known.length:
-            return known
-        headers = {**known.headers, "content-length": digits.decode()}
-        return QuickHead(known.path, length, known.fingerprint, headers, known.forwarded)
+        return self._learn(key, read_head(block, self._fingerprint)) if known is None else (known, int(digits))
 
-    def _learn(self, key: bytes, head: QuickHead | None) -> QuickHead | None:
-        if head is not None:
+    def _learn(self, key: bytes, found: tuple[QuickHead, int] | None) -> tuple[QuickHead, int] | None:
+        if found is not None:
             if len(self._known) >= KEPT_HEADS:
                 del self._known[next(iter(self._known))]  # the oldest
-            self._known[key] = head
-        return head
+            self._known[key] = found[0]
+        return found
 
 
-def _after_name(block: bytes) -> int:
-    """Where the length stands; -1: it is written otherwise, or missing."""
+def around_length(block: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before the digits of the length, they, and what stands behind them. All are empty where it is written
+    otherwise, or missing."""
     for name in _LENGTHS:
-        at = block.find(name)
-        if at >= 0:
-            return at + len(name)
-    return -1
+        before, found, rest = block.partition(name)
+        if found:
+            digits = rest[: rest.find(b"\r\n")]
+            if digits.isdigit() and len(digits) <= _MOST_DIGITS:
+                return before + found, digits, rest[len(digits) :]
+            break
+    return b"", b"", b""
+
+
+def length_between(block: bytes, before: bytes, after: bytes) -> int | None:
+    """Of the body, where ``block`` is the head around whose length those two were, but for that length."""
+    if not before or not block.startswith(before) or not block.endswith(after):
+        return None
+    digits = block[len(before) : len(block) - len(after)]
+    return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None

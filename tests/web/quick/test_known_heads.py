@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayhub.web.quick.head import read_head
-from relayhub.web.quick.known_heads import KEPT_HEADS, LONGEST_KEPT, KnownHeads
+from relayhub.web.quick.known_heads import KEPT_HEADS, LONGEST_KEPT, KnownHeads, around_length, length_between
 from tests.web.test_quick_head import PLAIN, block
 
 SECRET = "sk_live_key"
@@ -34,10 +34,10 @@ def test_only_the_first_of_its_kind_is_read(name: str) -> None:
     made = Counted()
     heads = KnownHeads(made)
     for length in (12, 0, 7, 12, 345_678):
-        head = heads.read(with_length(length, name))
-        assert head == read_head(with_length(length, name), lambda credential: f"<{credential}>")
-        assert head is not None
-        assert head.length == length
+        found = heads.read(with_length(length, name))
+        assert found == read_head(with_length(length, name), lambda credential: f"<{credential}>")
+        assert found is not None
+        assert found[1] == length
     assert made.made == 1
 
 
@@ -116,3 +116,23 @@ def test_damage_is_seen_as_without_it(noise: bytes, at: int, cut: int) -> None:
     damaged = whole[:at] + noise + whole[at + cut :]
     for _ in range(2):
         assert heads.read(damaged) == read_head(damaged, str)
+
+
+@given(st.binary(max_size=40), st.integers(0, 150), st.integers(0, 30))
+def test_damage_beside_the_length_is_seen_on_the_same_connection(noise: bytes, at: int, cut: int) -> None:
+    whole = with_length(12)
+    before, digits, after = around_length(whole)
+    known = read_head(whole, str)
+    assert known is not None
+    assert (before + digits + after, digits) == (whole, b"12")
+    damaged = whole[:at] + noise + whole[at + cut :]
+    length = length_between(damaged, before, after)
+    if length is not None:
+        assert read_head(damaged, str) == (known[0], length)
+
+
+@pytest.mark.parametrize("digits", [b"", b"+1", b" 1", b"1 ", b"1_2", b"\xb2", b"1234567890123", b"1\r\nx: 1"])
+def test_what_is_no_length_is_none_on_the_same_connection(digits: bytes) -> None:
+    before, _, after = around_length(with_length(12))
+    assert length_between(before + digits + after, before, after) is None
+    assert length_between(before + b"013" + after, before, after) == 13
