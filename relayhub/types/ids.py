@@ -26,28 +26,34 @@ class Ids:
     before. Each question to the system gives up the interpreter's lock, so its answers are fetched in stock, and used in
     their order: to guess the next one of a moment means to guess 72 bits. Use in one thread."""
 
-    __slots__ = ("_moment", "_moment_text", "_second", "_second_text", "_stock")
+    __slots__ = ("_moment", "_moment_text", "_second", "_second_text", "_stock", "_until_ns")
 
     def __init__(self) -> None:
         self._stock: list[str] = []
         """The smallest one last."""
         self._moment = 0
         self._moment_text = ""
+        self._until_ns = 0
+        """When it ends; if the clock goes back, it goes on."""
         self._second = -1
         """Or nearly one: what its moments have in common is all but their last two characters."""
         self._second_text = ""
 
     def new(self, prefix: str) -> str:
-        moment = time.time_ns() // 1_000_000
+        now_ns = time.time_ns()
+        if now_ns >= self._until_ns or not self._stock:
+            self._begin(now_ns // 1_000_000)
+        return f"{prefix}{self._moment_text}{self._stock.pop()}"
+
+    def _begin(self, moment: int) -> None:
+        """A moment later than the last one."""
         if not self._stock:
             self._refill()
             moment = max(moment, self._moment + 1)  # what comes may be smaller than what was given in this one
-        if moment > self._moment:  # else it is the same one, or the clock has gone back
-            if moment >> 10 != self._second:
-                self._second, self._second_text = moment >> 10, _moment_text(moment)[:-2]
-            self._moment = moment
-            self._moment_text = f"{self._second_text}{_ALPHABET[moment >> 5 & 31]}{_ALPHABET[moment & 31]}"
-        return f"{prefix}{self._moment_text}{self._stock.pop()}"
+        if moment >> 10 != self._second:
+            self._second, self._second_text = moment >> 10, _moment_text(moment)[:-2]
+        self._moment, self._until_ns = moment, (moment + 1) * 1_000_000
+        self._moment_text = f"{self._second_text}{_ALPHABET[moment >> 5 & 31]}{_ALPHABET[moment & 31]}"
 
     def _refill(self) -> None:
         text = _random_text(_STOCK)
