@@ -42,7 +42,7 @@ def parse_object(body: bytes) -> JsonObject:
     if type(value) is not dict:
         raise invalid_request(f"The request body must be a JSON object, not {_kind(value)}.", code="invalid_json")
     # Counting is cheap and nearly always enough; brackets inside strings count too, so only then look closer.
-    if _more_brackets(body, limits.MAX_JSON_DEPTH) and depth(body) > limits.MAX_JSON_DEPTH:
+    if _opened(body, limits.MAX_JSON_DEPTH + 1) > limits.MAX_JSON_DEPTH and depth(body) > limits.MAX_JSON_DEPTH:
         raise _too_deep()
     if len(body) < _LONG and orjson.dumps(value) == body:
         return value  # written in the plainest way: nothing that was read is missing in what was kept
@@ -92,19 +92,18 @@ def _kind(value: Json) -> str:
             return "an array"
 
 
-def _more_brackets(body: bytes, limit: int) -> bool:
-    """Whether more than ``limit`` opening brackets stand anywhere in ``body``."""
+def _opened(body: bytes, most: int) -> int:
+    """How many opening brackets stand anywhere in ``body``, if those are not more than ``most``."""
     if len(body) < _LONG:  # ``replace`` looks for them in larger steps than ``count`` does
-        most = limit + 1
-        return 2 * len(body) - len(body.replace(b"[", b"", most)) - len(body.replace(b"{", b"", most)) > limit
+        return 2 * len(body) - len(body.replace(b"[", b"", most)) - len(body.replace(b"{", b"", most))
     # ``find`` runs several times faster than ``count`` as well, and long bodies are mostly long strings.
     found = 0
     for bracket in (b"[", b"{"):
         at = body.find(bracket)
-        while at >= 0 and found <= limit:
+        while at >= 0 and found < most:
             found += 1
             at = body.find(bracket, at + 1)
-    return found > limit
+    return found
 
 
 def depth(body: bytes) -> int:

@@ -7,7 +7,7 @@ from relayhub.dialects.fields import invalid_value, missing, optional, wrong_typ
 from relayhub.dialects.openai_chat.normalise import is_regular
 from relayhub.types import limits
 from relayhub.types.errors import invalid_request
-from relayhub.types.json import Json, JsonObject
+from relayhub.types.json import JsonObject
 
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
 """The first that is there counts."""
@@ -21,7 +21,7 @@ MAX_CHOICES = 128
 def read_envelope(request: JsonObject) -> Envelope:
     """Raises ``ClientError`` naming the field."""
     model = read_model(request)
-    _check_messages(request.get("messages"), present="messages" in request)
+    as_is = _look_through(request)
     stream = ("stream" in request and optional(request, "stream", bool, "true or false")) or False
     has_options = "stream_options" in request
     asked = has_options and _asks_for_usage(request)
@@ -32,7 +32,7 @@ def read_envelope(request: JsonObject) -> Envelope:
         _output_cap(request),
         _choices(request) if "n" in request else 1,
         None if _USERS.isdisjoint(request) else read_user(request),
-        as_is=is_regular(request["messages"]),
+        as_is=as_is,
         has_stream_options=has_options,
     )
 
@@ -53,9 +53,11 @@ def read_model(request: JsonObject) -> str:
     return model
 
 
-def _check_messages(messages: Json, *, present: bool) -> None:
-    if not present:
+def _look_through(request: JsonObject) -> bool:
+    """Whether an upstream takes the messages as they are."""
+    if "messages" not in request:
         raise missing("messages")
+    messages, as_is = request["messages"], True
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array")
     if not messages:
@@ -63,6 +65,8 @@ def _check_messages(messages: Json, *, present: bool) -> None:
     for index, message in enumerate(messages):
         if type(message) is not dict:
             raise wrong_type(f"messages[{index}]", "an object")
+        as_is = as_is and is_regular(message)
+    return as_is
 
 
 def _choices(request: JsonObject) -> int:
