@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -76,16 +76,12 @@ def build_application(context: WebContext, overload: Overload, ingresses: Sequen
 def quick_places(base: str) -> dict[str, Place]:
     """Where most calls go: chat under the mounts whose path names no platform."""
     chat = {
-        "chat/completions": Place(Dialect.OPENAI_CHAT, _no_headers),
-        "responses": Place(Dialect.OPENAI_RESPONSES, _no_headers),
+        "chat/completions": Place(Dialect.OPENAI_CHAT),
+        "responses": Place(Dialect.OPENAI_RESPONSES),
         "messages": Place(Dialect.ANTHROPIC_MESSAGES, anthropic.own_headers),
     }
     prefixes = [base + mount.prefix for mount in OPENAI_MOUNTS if PLATFORM not in mount.prefix]
     return {f"{prefix}/{path}": place for prefix in prefixes for path, place in chat.items()}
-
-
-def _no_headers(_headers: Mapping[str, str]) -> dict[str, str]:
-    return {}
 
 
 async def _hide_server(_request: web.Request, response: web.StreamResponse) -> None:

@@ -10,7 +10,8 @@ from relayhub.types.call import Dialect
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a dialect's chat is served. ``headers``: those of a request that belong to it, all names lower case."""
+    """Where a dialect's chat is served. ``headers``: those of a request that belong to it, all names lower case; ``None``:
+    it has none."""
 
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]]

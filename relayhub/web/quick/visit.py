@@ -114,7 +114,8 @@ class Visit:
         """Raises what the codec raises."""
         if self._call is not None:
             return self._call
-        head, dialect, context = self._head, self._place.dialect, self._desk.context
+        head, place, context = self._head, self._place, self._desk.context
+        dialect = place.dialect
         envelope = self._serving.codecs.chat[dialect].envelope(self._body)
         if context.draining:
             refuse_while_draining(context)
@@ -128,7 +129,7 @@ class Visit:
             context.clock.monotonic(),
             self._desk.client(head, self._door.peer) if head.forwarded else self._door.peer,
             None,
-            self._place.headers(head.headers),
+            {} if place.headers is None else place.headers(head.headers),
         )
         return self._call
 
