@@ -22,7 +22,7 @@ class Framing(StrEnum):
     """One JSON array that grows, element by element (Gemini without ``alt=sse``)."""
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """The few fields of a request that relaying it needs, read without decoding the rest.
 
     ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model

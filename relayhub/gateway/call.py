@@ -13,7 +13,7 @@ from relayhub.types.call import Operation, Principal
 from relayhub.types.http import Body
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """What a client asked for.
 
     ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds; ``body``, where it is

@@ -12,7 +12,7 @@ from relayhub.types.call import Principal
 from relayhub.types.on_disconnect import OnDisconnect
 
 
-class Departure(msgspec.Struct):
+class Departure(msgspec.Struct, gc=False):
     """One for all attempts of a call.
 
     ``policy``: the one that applies; a call that cannot be drained is aborted. ``left``: the client is gone, and the call

@@ -65,7 +65,7 @@ class HoldAbout(msgspec.Struct, frozen=True):
         )
 
 
-class NewHold(msgspec.Struct, frozen=True):
+class NewHold(msgspec.Struct, frozen=True, gc=False):
     """A call that asks to be admitted: may this key spend up to ``amount_nano``? ``tokens``, ``video_ms``: what it may come
     to, for the key's limits."""
 
