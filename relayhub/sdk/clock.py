@@ -16,10 +16,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real one. Asked several times in each call, so the system's own functions stand here."""
+    """The real one."""
 
-    now = staticmethod(time.time)
-    monotonic = staticmethod(time.monotonic)
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

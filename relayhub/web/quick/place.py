@@ -14,7 +14,7 @@ class Place:
     it has none."""
 
     dialect: Dialect
-    headers: Callable[[Mapping[str, str]], Mapping[str, str]]
+    headers: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
     whole_head: str = field(init=False)
     """Of a whole answer, with ``%`` for the request's id, the type, the length and the date, by name."""
 
