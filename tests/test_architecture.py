@@ -6,9 +6,19 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
+
+from relayhub.dialects.codec import Envelope
+from relayhub.gateway.call import Call
+from relayhub.gateway.departure import Departure
+from relayhub.store.intents import EndHold, HoldAbout, NewHold, OpenHold
+from relayhub.types import http
+from relayhub.types.call import Principal, UsageRecord
 
 ROOT = Path(__file__).parent.parent
 CORE = ROOT / "relayhub"
@@ -210,6 +220,35 @@ def test_there_is_no_mutable_module_state() -> None:
             if empty:
                 wrong.append(f"{file.relative_to(ROOT)}:{node.lineno} {names} starts empty, so somebody fills it")
     assert not wrong, wrong
+
+
+def test_what_the_collector_leaves_alone_holds_only_values() -> None:
+    """A cycle through a struct with ``gc=False`` is never freed. Whoever gives one a field of another type says here why
+    nothing in it can lead back."""
+    values = {bool, bytes, float, int, object, str, type(None), msgspec.Raw}  # what is any object was read from JSON
+    records = {HoldAbout, Principal, http.SpoolSlice, UsageRecord}
+    """What is known of a call, who asks, a part of a file on the disk: none of them knows a call, or what asks the ledger."""
+    found = {struct for struct in _below(msgspec.Struct) if not struct.__struct_config__.gc}
+    assert {Call, Departure, Envelope, NewHold, OpenHold, EndHold} <= found
+    wrong = []
+    for struct in found:
+        for name, hint in get_type_hints(struct, localns=vars(http)).items():  # aliases are of there
+            if name in struct.__struct_fields__:
+                strange = {kind for kind in _kinds(hint) - values - records - found if not issubclass(kind, Enum)}
+                wrong += [f"{struct.__name__}.{name} may be a {kind.__name__}" for kind in strange]
+    assert not wrong, wrong
+
+
+def _below(base: Any) -> Iterator[Any]:
+    for one in base.__subclasses__():
+        yield one
+        yield from _below(one)
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """The types that a hint is made of."""
+    inner = [one for one in get_args(hint) if one is not Ellipsis]
+    return set().union(*map(_kinds, inner)) if inner else {hint}
 
 
 def test_only_the_clock_sleeps() -> None:

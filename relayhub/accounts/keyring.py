@@ -27,8 +27,8 @@ OnBlocked = Callable[[str, ClientError], object]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """``previous_until``: until when the secret before the present one is good. ``unconditional``: the present one is,
-    whenever that is."""
+    """``previous_until``: until when the secret before the present one is good. ``unconditional``: the present one is
+    good without a look at the clock."""
 
     principal: Principal
     hash: str

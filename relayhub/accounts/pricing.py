@@ -44,7 +44,7 @@ class Price:
     """What the upstream charges, if the config says it; never with a discount."""
     _text: str = field(init=False, repr=False, compare=False, default="")
     _plain: bool = field(init=False, repr=False, compare=False, default=True)
-    """Neither rate nor discount."""
+    """Neither rate nor discount, as most: asked where it is used, for :meth:`_nano` would be a call more."""
     _dearest: tuple[int, int] = field(init=False, repr=False, compare=False, default=(0, 0))
     """Of a million tokens of input, and of output."""
 

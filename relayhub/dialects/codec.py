@@ -23,7 +23,8 @@ class Framing(StrEnum):
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """The few fields of a request that relaying it needs, read without decoding the rest.
+    """The few fields of a request that relaying it needs, read without decoding the rest. Only values: what is put into it
+    must never lead back to it (``gc=False``).
 
     ``output_cap``: the client's own limit on output tokens; ``user``: who the client says its user is. Where the model
     and the wish for a stream stand in the path, they come from there. ``text_bytes``: what a model reads as text, where

@@ -11,7 +11,7 @@ from relayhub.dialects.codec import EncodedRequest, Envelope
 from relayhub.dialects.fields import Fields, invalid_value, missing, wrong_type
 from relayhub.dialects.jsontext import members, parse_object, splice
 from relayhub.dialects.openai_chat.envelope import read_model, read_user
-from relayhub.dialects.openai_chat.upstream_json import member, untyped
+from relayhub.dialects.openai_chat.upstream_json import member
 from relayhub.dialects.openai_chat.usage import read_usage
 from relayhub.dialects.upstream_errors import decode_error, in_stream_error
 from relayhub.dialects.vectors import pack, read_vector
@@ -126,7 +126,7 @@ class OpenAIEmbeddings:
         """In the order of the inputs. Raises ``UpstreamError``."""
         reply = _parse_reply(body)
         vectors = tuple(read_vector(bytes(item.embedding)) for item in _in_order(reply.data))
-        return EmbeddingReply(reply.model or "", vectors, read_usage(untyped(reply.usage)))
+        return EmbeddingReply(reply.model or "", vectors, read_usage(reply.usage))
 
     def decode_error(self, reply: HttpReply) -> UpstreamError:
         return decode_error(reply)
@@ -147,7 +147,7 @@ class OpenAIEmbeddings:
             changes["data"] = _converted(body, base64=base64)
         if rename_to is not None and reply.model is not None:
             changes["model"] = orjson.dumps(rename_to)
-        return splice(body, changes) if changes else body, read_usage(untyped(reply.usage))
+        return splice(body, changes) if changes else body, read_usage(reply.usage)
 
 
 def wants_base64(asked: bytes) -> bool:

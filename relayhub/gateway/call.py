@@ -14,7 +14,8 @@ from relayhub.types.http import Body
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """What a client asked for.
+    """What a client asked for. ``gc=False``, as for all that is made for every call and holds nothing but values: what is put
+    into it must never lead back to it, for such a cycle is never freed.
 
     ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds; ``body``, where it is
     bytes, has passed the strict JSON check; ``client`` is the client's address, for the log. ``provider``: the only one

@@ -13,7 +13,7 @@ from relayhub.types.on_disconnect import OnDisconnect
 
 
 class Departure(msgspec.Struct, gc=False):
-    """One for all attempts of a call.
+    """One for all attempts of a call. Only values: see :class:`relayhub.gateway.call.Call`.
 
     ``policy``: the one that applies; a call that cannot be drained is aborted. ``left``: the client is gone, and the call
     goes on without it. ``delivered``: something of the answer itself was handed to the client."""

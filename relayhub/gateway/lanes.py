@@ -117,7 +117,7 @@ class NativeChat(msgspec.Struct, eq=False):
         return self.passed_on(reply.headers, reply.body)
 
     def passed_on(self, headers: Mapping[str, str], body: bytes) -> WholeAnswer:
-        """As :meth:`whole`."""
+        """Of an answer that is at hand, without an :class:`HttpReply` made for it."""
         refuse_content(headers, "text/event-stream")
         told, usage = self.codec.native_reply(body, self.view)
         if self.state is not None:

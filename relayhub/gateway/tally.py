@@ -104,9 +104,8 @@ class Tally:
         self.route = route
         self.model = route.model or self._resolved.model
         self.attempts += 1
-        if self.attempts > 1:
-            self.trial = self.usage = self.stream = None
-            self.sent = False
+        self.trial = self.usage = self.stream = None
+        self.sent = False
 
     def first_byte(self) -> None:
         trial = self.trial

@@ -13,7 +13,6 @@ from typing import Protocol, TypeAlias
 
 from relayhub.dialects.error_rules import UPSTREAM_CREDENTIALS, UPSTREAM_QUOTA
 from relayhub.routing.catalog import Route
-from relayhub.routing.provider import Provider
 from relayhub.sdk.clock import Clock
 from relayhub.types.errors import ErrorKind, UpstreamError
 
@@ -294,18 +293,14 @@ class Health:
             return False
         return self._calls.get(name, 0) + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
 
-    def _tell_elsewhere(self, provider: Provider) -> None:
-        if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(provider.name, self.busy(provider.name))
-
     # --- what calls report --------------------------------------------------------------------------------------------
 
     def begin(self, route: Route) -> bool:
         """A call sets out. Whether it is a probe."""
         provider, key = route.provider, route.key
         self._calls[provider.name] = self._calls.get(provider.name, 0) + 1
-        if self._elsewhere is not None:
-            self._tell_elsewhere(provider)
+        if self._elsewhere is not None and provider.max_in_flight is not None:
+            self._elsewhere.note(provider.name, self.busy(provider.name))
         load = self._loads.get(key)
         if load is None:
             load = self._new_load(key)
@@ -329,8 +324,8 @@ class Health:
             self._calls[provider.name] = calls
         else:
             self._calls.pop(provider.name, None)
-        if self._elsewhere is not None:
-            self._tell_elsewhere(provider)
+        if self._elsewhere is not None and provider.max_in_flight is not None:
+            self._elsewhere.note(provider.name, self.busy(provider.name))
         load = self._loads.get(route.key)
         if load is not None and load.busy:
             load.busy -= 1

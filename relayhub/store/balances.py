@@ -70,7 +70,7 @@ class KeyMoney:
     lasting: bool = field(init=False)
     """It has not ended and never ends."""
     plain: bool = field(init=False)
-    """And its account alone bounds it."""
+    """``lasting``, and its account alone bounds it."""
 
     def __post_init__(self) -> None:
         self.lasting = self.expires_at is None and self.revoked_at is None and self.disabled_at is None

@@ -116,7 +116,7 @@ class CallBatch:
         if key.limits is not None:
             assert limits is not None
             meter = limits.meter(key.id, key.limits, job=job)
-            if (full := limits.refusal(meter, asked, job=job)) is not None:
+            if (full := limits.refusal(meter, asked)) is not None:
                 return full
         if key.limit is not None and amount > key.remaining:
             return refusals.key_limit_reached()
@@ -125,7 +125,7 @@ class CallBatch:
         if meter is None:
             return 0
         assert limits is not None
-        return limits.opened(key.id, meter, asked, job=job)
+        return limits.opened(key.id, meter, asked)
 
     def blocked(self, key: KeyMoney) -> RelayhubError | None:
         if key.revoked_at is not None:

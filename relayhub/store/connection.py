@@ -43,9 +43,8 @@ def connect(path: Path, durability: Durability = Durability.POWER) -> sqlite3.Co
     )
     try:
         connection.execute("PRAGMA foreign_keys = OFF")
-        connection.execute(
-            "PRAGMA secure_delete = OFF"
-        )  # plain words of ended calls are in the ledger, others are sealed
+        # What this connection deletes are holds, whose words stand in ``usage`` as well: to overwrite them would hide little.
+        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("PRAGMA temp_store = MEMORY")  # else a large statement makes a file to be undone with
         connection.execute(f"PRAGMA synchronous = {durability.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")

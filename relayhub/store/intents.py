@@ -67,7 +67,7 @@ class HoldAbout(msgspec.Struct, frozen=True):
 
 class NewHold(msgspec.Struct, frozen=True, gc=False):
     """A call that asks to be admitted: may this key spend up to ``amount_nano``? ``tokens``, ``video_ms``: what it may come
-    to, for the key's limits."""
+    to, for the key's limits. Only values: what is put into it must never lead back to it (``gc=False``)."""
 
     call_id: str
     key_id: str
@@ -110,7 +110,7 @@ class Intent(Generic[T_co]):
 
 class OpenHold(msgspec.Struct, Intent[int | None], gc=False):
     """Write a hold; answers its id. ``abandoned``: set by a caller that left before the writer came to it; the answer is
-    ``None`` then."""
+    ``None`` then. Only values, as :class:`NewHold`."""
 
     new: NewHold
     about_json: str
@@ -118,7 +118,8 @@ class OpenHold(msgspec.Struct, Intent[int | None], gc=False):
 
 
 class EndHold(msgspec.Struct, Intent[Settled], gc=False):
-    """Settle (``charge``) or release a hold, and write the call's usage row if there is a record of it."""
+    """Settle (``charge``) or release a hold, and write the call's usage row if there is a record of it. Only values, as
+    :class:`NewHold`."""
 
     hold_id: int
     record: UsageRecord | None

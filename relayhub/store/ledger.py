@@ -80,15 +80,16 @@ class Ledger:
         """As :meth:`hold`, for whoever does not wait in a task: ``told`` gets the hold's id, an error, or ``None`` where the
         hold was abandoned before it was written."""
         about = new.about
-        known = self._texts.get(
-            id(about)
-        )  # such calls are of a few kinds, whose account of themselves is one object each
+        known = self._texts.get(id(about))
         intent = OpenHold(new, self._learn(about) if known is None else known[1])
         self._writer.ask(intent, told)
         return intent
 
     def _learn(self, about: HoldAbout) -> str:
+        """Calls without a user are of a few kinds, whose account of themselves is one object each."""
         text = self._text_of(about)
+        if about.user_identifier is not None:
+            return text
         if len(self._texts) >= KEPT_TEXTS:
             self._texts.clear()
         self._texts[id(about)] = (about, text)

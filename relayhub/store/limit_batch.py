@@ -61,8 +61,10 @@ class Gauge(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Meter:
     """All that is counted of a key's calls, or of its jobs. ``bits``: of its windows; ``most``: at a time; ``slots``: see
-    :class:`relayhub.store.known.Known`. ``since``, ``until``: its windows are these from then until just before then."""
+    :class:`relayhub.store.known.Known`. ``since``, ``until``: its windows are these from then until just before then. What
+    slots and gauges count is the writer's own, and changes."""
 
+    job: bool
     gauges: tuple[Gauge, ...]
     bits: int
     most: int | None
@@ -130,19 +132,19 @@ class LimitBatch:
         bits = sum(BITS[gauge.window] for gauge in gauges)
         most = limits.jobs_in_flight if job else limits.concurrent_calls
         until = min([self._calendar.end(gauge.window, self._now) for gauge in gauges], default=math.inf)
-        return Meter(gauges, bits, most, self._slots.get(key_id), self._now, until)
+        return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until)
 
-    def refusal(self, meter: Meter, asked: Measured, *, job: bool) -> ClientError | None:
+    def refusal(self, meter: Meter, asked: Measured) -> ClientError | None:
         """Why a hold of so much cannot be opened now; ``None`` if it can. Changes nothing."""
         for window, limit, measure, used in meter.gauges:
             if used.amount + asked[measure] > limit:
                 wait_s = self._calendar.end(window, used.starts_at) - self._now
                 return refusals.window_full(window, limit, limit - used.amount, asked[measure], wait_s)
-        if meter.most is not None and meter.slots is not None and meter.slots[job] >= meter.most:
-            return refusals.slots_taken(meter.most, job=job)
+        if meter.most is not None and meter.slots is not None and meter.slots[meter.job] >= meter.most:
+            return refusals.slots_taken(meter.most, job=meter.job)
         return None
 
-    def opened(self, key_id: str, meter: Meter, asked: Measured, *, job: bool) -> int:
+    def opened(self, key_id: str, meter: Meter, asked: Measured) -> int:
         """Count a hold that is opened; the bits of its windows."""
         for window, _, measure, used in meter.gauges:
             used.amount += asked[measure]
@@ -150,7 +152,7 @@ class LimitBatch:
                 self._counts[key_id, window] = used  # it may have begun with this one
                 self._change(key_id, window, used)
         if meter.slots is not None:
-            meter.slots[job] += 1
+            meter.slots[meter.job] += 1
         return meter.bits
 
     def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:

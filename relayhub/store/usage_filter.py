@@ -87,7 +87,7 @@ def on_calls(where: Sequence[Condition]) -> Iterator[ColumnElement[bool]]:
     what few calls have. By any other SQLite might make an index of all calls first; a plus says that it must not."""
     for condition in where:
         usual = _USUAL.get(condition.column)
-        if usual is not None and condition.value != usual:
+        if usual is not None and not condition.several and condition.value != usual:
             yield usage.c[condition.column] != literal_column(f"'{usual}'")  # in the words of the index
             yield condition.on(usage)
         elif condition.column == USER:

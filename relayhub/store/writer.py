@@ -155,7 +155,7 @@ class Writer:
         closed."""
         future: asyncio.Future[T] = self._loop.create_future()
         if (refusal := self._refusal(intent)) is not None:
-            _fail(future, refusal)
+            _fail(future, refusal)  # at once, where ``ask`` would tell it later
         else:
             self.ask(intent, partial(self._resolve, intent, future))
         return future

@@ -15,10 +15,14 @@ from typing import TypeAlias
 import pytest
 import structlog
 
+from relayhub.accounts.admission import Asked
 from relayhub.dialects.openai_chat import OpenAIChat
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
 from relayhub.gateway.direct import DirectCall
+from relayhub.gateway.lanes import NativeChat
+from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
+from relayhub.routing.router import Trial
 from relayhub.store.refusals import revoked_key
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.quick.visit import Visit
@@ -27,7 +31,7 @@ from tests.support.openai_wire import DONE, chunk, completion, error
 from tests.support.raw_upstream import Script, answer_then_close, answer_then_hang, chunked, http
 from tests.support.two_ways import FRAMES, STREAM, USAGE, WHOLE, Bench, Seen, told
 
-PARTS_OF_A_CALL = (DirectCall, LeanReply, Tally, Visit)
+PARTS_OF_A_CALL = (Asked, DirectCall, LeanReply, NativeChat, StreamRelay, Tally, Trial, Visit)
 NO_USAGE = json.loads(completion("m-up")) | {"usage": None}
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from relayhub.accounts.admission import Admission, Asked
-from relayhub.store.intents import Settled
+from relayhub.store.intents import NewHold, Settled
+from relayhub.store.ledger import KEPT_TEXTS
 from relayhub.testing import FakeClock
 from relayhub.types import limits
 from relayhub.types.call import Principal
@@ -197,3 +199,16 @@ async def test_what_would_have_been_refused_and_is_given_up_is_nobodys(tmp_path:
         await at.is_written()
         assert (at.heard, at.rows()) == ([], [])
         assert await at.books.store.ledger.check() == []
+
+
+async def test_users_push_no_text_out_that_will_be_asked_for_again(tmp_path: Path) -> None:
+    """An account of a call with a user is written down anew each time; those of all other calls are a few."""
+    async with desk(tmp_path) as at:
+        ledger, key = at.books.store.ledger, at.books.issued.key
+        steady = ledger.ask(NewHold("req_0", key.id, key.account_id, 0, ABOUT), at.heard.append).about_json
+        for number in range(KEPT_TEXTS + 1):
+            about = structs.replace(ABOUT, user_identifier=f"user-{number}")
+            asked = ledger.ask(NewHold(f"req_{number}", key.id, key.account_id, 0, about), at.heard.append)
+            assert f"user-{number}" in asked.about_json
+        assert ledger.ask(NewHold("req_1", key.id, key.account_id, 0, ABOUT), at.heard.append).about_json is steady
+        await at.until_heard(KEPT_TEXTS + 3)

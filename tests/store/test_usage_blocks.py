@@ -29,7 +29,7 @@ from relayhub.store.schema import usage
 from relayhub.store.usage import UsageFilter, UsageReport, cursor_of
 from relayhub.store.usage_blocks import LOOKED_UP, SIZE, tail_of
 from relayhub.store.usage_calls import calls
-from relayhub.store.usage_filter import Condition
+from relayhub.store.usage_filter import Condition, among, on_calls
 from relayhub.store.usage_levels import DAY_S, Span, floor_day
 from relayhub.store.usage_rollups import UsageRollups
 from relayhub.types.errors import HubError
@@ -391,3 +391,10 @@ async def test_a_block_names_each_thing_once(path: Path) -> None:
         said = f"SELECT value FROM usage_block_values WHERE dimension = '{name}' AND block = {last['block']}"
         there = {call[name] for call in all_calls(path) if call["id"] // SIZE == last["block"]}
         assert [row["value"] for row in asked_of(path, said)] == sorted(there)
+
+
+def test_one_of_several_values_may_be_the_usual_one() -> None:
+    """The usual one is ruled out, in the words of an index, only where another is asked for."""
+    several, other = among("outcome", ["completed", "lost"]), Condition("outcome", "lost")
+    asked = [" ".join(str(clause) for clause in on_calls([condition])) for condition in (several, other)]
+    assert ["!= 'completed'" in text for text in asked] == [False, True]

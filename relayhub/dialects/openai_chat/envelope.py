@@ -21,7 +21,7 @@ MAX_CHOICES = 128
 def read_envelope(request: JsonObject) -> Envelope:
     """Raises ``ClientError`` naming the field."""
     model = read_model(request)
-    as_is = _look_through(request)
+    as_is = _checked_messages(request)
     stream = ("stream" in request and optional(request, "stream", bool, "true or false")) or False
     has_options = "stream_options" in request
     asked = has_options and _asks_for_usage(request)
@@ -53,8 +53,8 @@ def read_model(request: JsonObject) -> str:
     return model
 
 
-def _look_through(request: JsonObject) -> bool:
-    """Whether an upstream takes the messages as they are."""
+def _checked_messages(request: JsonObject) -> bool:
+    """Raises as :func:`read_envelope`. Whether an upstream takes them as they are."""
     if "messages" not in request:
         raise missing("messages")
     messages, as_is = request["messages"], True

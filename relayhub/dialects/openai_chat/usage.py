@@ -10,7 +10,8 @@ from relayhub.types.usage import Usage
 
 _MOST = limits.MAX_TOKENS_REPORTED
 
-_HITS, _CACHED = _ELSEWHERE = ("prompt_cache_hit_tokens", "cached_tokens")
+_HITS, _CACHED = "prompt_cache_hit_tokens", "cached_tokens"
+_ELSEWHERE = (_HITS, _CACHED)
 """Where compatible upstreams without the details object say what was cached: beside the totals."""
 
 

@@ -22,6 +22,9 @@ _LONGEST_KEPT = 128
 
 _KEPT_STARTS = 16
 
+_LESSONS = 16
+"""So many heads in a row that are not like the one before, and no more are learnt on that connection."""
+
 _LONGEST_HEAD_KEPT = 4 << 10
 """Bytes: every connection keeps one."""
 
@@ -45,15 +48,17 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Heads:
-    """Those of one connection, read as :func:`parse_head` does. Most differ from the one before in the length of the body
-    and in nothing else, or, where that comes in chunks, in nothing at all; such a one need not be taken apart again."""
+    """Those of one connection, read as :func:`parse_head` does. Upstreams that give their answers no id, and no finer time
+    than the second (model servers in one's own network, mostly), send heads that differ from the one before in the length of
+    the body alone, or, where that comes in chunks, not at all; such a one need not be taken apart again."""
 
-    __slots__ = ("_after", "_before", "_last", "_method")
+    __slots__ = ("_after", "_before", "_last", "_lessons", "_method")
 
     def __init__(self) -> None:
         self._last: Head | None = None
         """The last one of such a body, and of what method."""
         self._method = ""
+        self._lessons = _LESSONS
         self._before = self._after = b""
         """What it had around the length; of a body in chunks, all and nothing."""
 
@@ -61,7 +66,7 @@ class Heads:
         """See :func:`parse_head`."""
         last, before, after = self._last, self._before, self._after
         if last is None or not (method == self._method and block.startswith(before) and block.endswith(after)):
-            return self._read_anew(block, method)
+            return self._read_anew(block, method) if self._lessons else parse_head(block, method)
         digits, headers = block[len(before) : len(block) - len(after)], last.headers.copy()
         body: Framing
         if after and digits.isdigit() and len(digits) <= _LONGEST_LENGTH:
@@ -71,18 +76,24 @@ class Heads:
             body = Chunked()
         else:
             return self._read_anew(block, method)
+        self._lessons = _LESSONS
         return Head(last.status, headers, body, last.keep_alive, last.idle_s, last.coding)
 
     def _read_anew(self, block: bytes, method: str) -> Head:
         head = parse_head(block, method)
+        self._lessons -= 1
         if len(block) > _LONGEST_HEAD_KEPT or _is_bodiless(head.status, method):
             return head
         if isinstance(head.body, Chunked):
-            self._last, self._method, self._before, self._after = head, method, block, b""
+            self._learn(head, method, block, b"")
         elif (line := _LENGTH_LINE.search(block)) is not None:
-            self._last, self._method = head, method
-            self._before, self._after = block[: line.start(1)], block[line.end(1) :]
+            self._learn(head, method, block[: line.start(1)], block[line.end(1) :])
         return head
+
+    def _learn(self, head: Head, method: str, before: bytes, after: bytes) -> None:
+        """With headers of its own: those of the answer are its reader's."""
+        self._last = Head(head.status, head.headers.copy(), Length(0), head.keep_alive, head.idle_s, head.coding)
+        self._method, self._before, self._after = method, before, after
 
 
 def parse_head(block: bytes, method: str) -> Head:

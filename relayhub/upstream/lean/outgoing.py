@@ -54,30 +54,23 @@ def target_of(url: str) -> Target:
     return Target(Origin(tls, host, port), name if port == usual_port else f"{name}:{port}", path)
 
 
-def request_head(
-    method: str, target: Target, headers: Mapping[str, str], defaults: Mapping[str, str], size: int
-) -> bytes:
-    """``defaults``: sent where ``headers`` has no such name. ``size``: of the body. Raises ``ValueError`` for what cannot
-    stand in a head."""
-    return with_size(head_start(method, target, headers, defaults), method, size)
-
-
 def with_size(start: bytes, method: str, size: int) -> bytes:
-    """The whole head. ``start``: of :func:`head_start`."""
+    """The whole head. ``start``: of :func:`head_start`; ``size``: of the body."""
     if size or method not in _BODILESS:
         return b"%bcontent-length: %d\r\n\r\n" % (start, size)
     return start + b"\r\n"
 
 
 def with_body(start: bytes, method: str, body: bytes) -> bytes:
-    """The whole request, in one piece."""
+    """The whole request. As :func:`with_size` and the body, but the head is copied once."""
     if body or method not in _BODILESS:
         return b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body)
     return start + b"\r\n"
 
 
 def head_start(method: str, target: Target, headers: Mapping[str, str], defaults: Mapping[str, str]) -> bytes:
-    """All of a head but the length of the body, which is what changes from request to request."""
+    """All of a head but the length of the body, which is what changes from request to request. ``defaults``: sent where
+    ``headers`` has no such name. Raises ``ValueError`` for what cannot stand in a head."""
     lines = [f"{method} {target.path} HTTP/1.1"]
     if not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no HTTP method")

@@ -24,7 +24,7 @@ KEPT_HEADS = 256
 
 class Prepared(NamedTuple):
     """A request that will be sent again and again with another body. ``start``: its head up to the length. ``at_once``: as
-    long a body is sent in one piece, without a task; negative: none may be, as the request may be repeated."""
+    long a body is sent in one piece, without a task; negative: not even an empty one, as the request may be repeated."""
 
     method: str
     origin: Origin

@@ -29,7 +29,7 @@ _BEARER = "bearer "
 @dataclass(frozen=True, slots=True)
 class QuickHead:
     """All but the length of the body. ``fingerprint``: of the credential. ``headers``: names lower case, of several with
-    one name all values, by commas, and without the credential. ``forwarded``: the values of X-Forwarded-For."""
+    one name all values, by commas, and without credential and length. ``forwarded``: the values of X-Forwarded-For."""
 
     path: str
     fingerprint: str

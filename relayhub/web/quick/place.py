@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from relayhub.gateway.answers import JSON
 from relayhub.types.call import Dialect
 
 
@@ -16,12 +17,12 @@ class Place:
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
     whole_head: str = field(init=False)
-    """Of a whole answer, with ``%`` for the request's id, the type, the length and the date, by name."""
+    """Of a whole answer, with ``%`` for the request's id, the length and the date, by name."""
 
     def __post_init__(self) -> None:
         names = answer_headers("", self.dialect)
         lines = "".join(f"{name}: %(id)s\r\n" for name in names)
-        rest = "content-type: %(type)s\r\ncontent-length: %(length)d\r\ndate: %(date)s\r\n\r\n"
+        rest = f"content-type: {JSON}\r\ncontent-length: %(length)d\r\ndate: %(date)s\r\n\r\n"
         object.__setattr__(self, "whole_head", f"HTTP/1.1 200 OK\r\n{lines}{rest}")
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from relayhub.gateway.answers import JSON
 from relayhub.gateway.call import Call, ClientLeft
 from relayhub.gateway.open_calls import Cancellable
 from relayhub.plugins.isolation import is_own
@@ -202,13 +203,15 @@ class Visit:
 
     def give(self, body: bytes, content_type: str) -> None:
         transport = self._door.transport
-        if self._answer is not None or len(body) > JOINED:
+        if (
+            self._answer is not None or len(body) > JOINED or content_type is not JSON
+        ):  # another's word is checked there
             self.answer().give(body, content_type)
         elif transport is None or transport.is_closing():
             raise ClientLeft
         else:
             self._status = OK
-            filled = {"id": self.request_id, "type": content_type, "length": len(body), "date": self._desk.date()}
+            filled = {"id": self.request_id, "length": len(body), "date": self._desk.date()}
             transport.write((self._place.whole_head % filled).encode() + body)
 
     def note_dropped(self, names: Sequence[str]) -> None:

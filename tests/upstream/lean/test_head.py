@@ -229,6 +229,27 @@ def test_each_head_has_headers_and_a_body_of_its_own() -> None:
         assert len({id(one.headers) for one in read}) == len({id(one.body) for one in read}) == 3
 
 
+@pytest.mark.parametrize("fields", [CHUNKED[1:], SIZED[1:]])
+def test_what_a_reader_does_with_its_headers_changes_no_other_head(fields: tuple[str, ...]) -> None:
+    heads = Heads()
+    for _ in range(3):
+        found = heads.read(head(*fields), "POST").headers
+        assert found["x-id"] == "1"
+        assert isinstance(found, dict)
+        found["x-id"] = "another"
+
+
+def test_heads_that_are_never_alike_are_soon_not_compared() -> None:
+    heads, start = Heads(), head(*SIZED[1:])
+    for number in range(100):
+        heads.read(head(*SIZED[1:], f"x-request-id: {number}"), "POST")
+    kept = heads._last
+    heads.read(start, "POST")
+    assert heads._last is kept
+    for _ in range(2):
+        assert seen(heads.read, start, "POST") == seen(parse_head, start, "POST")
+
+
 def test_a_connection_keeps_no_long_head() -> None:
     heads = Heads()
     heads.read(head("content-length: 5", "set-cookie: " + "x" * 20_000), "POST")

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayhub.upstream.lean.outgoing import Origin, request_head, target_of
+from relayhub.upstream.lean.outgoing import Origin, head_start, target_of, with_size
 
 TARGET = target_of("http://h.example:81/v1/x?a=%2F")
 DEFAULTS = {"user-agent": "relayhub/test", "accept-encoding": "identity"}
 
 
 def fields(headers: dict[str, str], method: str = "POST", size: int = 2) -> list[bytes]:
-    head = request_head(method, TARGET, headers, DEFAULTS, size)
+    head = with_size(head_start(method, TARGET, headers, DEFAULTS), method, size)
     assert head.endswith(b"\r\n\r\n")
     return head[:-4].split(b"\r\n")
 
