@@ -37,7 +37,8 @@ class _Stage(Enum):
     OVER = auto()
 
 
-_RELAYING, _SETTLING, _OVER, _COMPLETED = _Stage.RELAYING, _Stage.SETTLING, _Stage.OVER, Outcome.COMPLETED
+_ASKING, _RELAYING, _SETTLING, _OVER = _Stage.ASKING, _Stage.RELAYING, _Stage.SETTLING, _Stage.OVER
+_COMPLETED = Outcome.COMPLETED
 """Bound once: to look a member of an enumeration up takes the time of several function calls."""
 
 
@@ -79,7 +80,7 @@ class DirectCall:
         self._client = client
         self._router = router
         self._done = done
-        self._stage = _Stage.ASKING
+        self._stage = _ASKING
         self._begun: Begun | None = None
         self._trial: Trial | None = None
         self._answer: WholeAnswer | None = None

@@ -26,6 +26,8 @@ from relayhub.web.quick.place import Place, answer_headers
 
 log = structlog.get_logger("relayhub.web")
 
+_CHAT = Operation.CHAT
+
 _EXPECTED = (RelayhubError, ClientLeft, asyncio.CancelledError)
 """What a client that is gone need not be told; anything else is a defect, and the log is."""
 
@@ -123,7 +125,7 @@ class Visit:
         self._call = Call(
             self.request_id,
             self._principal,
-            Operation.CHAT,
+            _CHAT,
             dialect,
             self._body,
             envelope,
