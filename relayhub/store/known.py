@@ -60,12 +60,23 @@ class Known:
 
     ``entries``: ledger rows that there are, which is the id of the newest; ``counts``: by key and window, of the keys in
     ``counted``; ``begun``: those of windows in which nothing has been counted yet; ``meters``: by key, and whether of its
-    jobs; ``slots``: open calls and open jobs by key; ``holds``: some of those that are open; ``epoch_stands``: this process's
-    row is there."""
+    jobs; ``counted_at``: when they were used last; ``slots``: open calls and open jobs by key; ``holds``: some of those that
+    are open; ``epoch_stands``: this process's row is there."""
 
     __slots__ = (
-        *("_version", "accounts", "begun", "counted", "counts", "entries", "epoch_stands", "holds", "keys", "meters"),
-        "slots",
+        *(
+            "_version",
+            "accounts",
+            "begun",
+            "counted",
+            "counted_at",
+            "counts",
+            "entries",
+            "epoch_stands",
+            "holds",
+            "keys",
+        ),
+        *("meters", "slots"),
     )
 
     def __init__(self) -> None:
@@ -81,6 +92,7 @@ class Known:
         self.counted: set[str] = set()
         self.begun: dict[tuple[str, str], Count] = {}
         self.meters: dict[tuple[str, bool], Meter] = {}
+        self.counted_at = 0.0
         self.slots: dict[str, list[int]] = {}
         self.epoch_stands = False
 

@@ -96,6 +96,10 @@ class LimitBatch:
         self._begun = known.begun
         self._changed: list[tuple[str, Window, Count]] = []
         self._slots = known.slots
+        if now < known.counted_at:  # what was made for a later time may be of another window
+            known.meters.clear()
+            known.begun.clear()
+        known.counted_at = now
         self._load_counts(known.counted, counted.union(limits).difference(known.counted))
         slotted = [
             key for key, own in limits.items() if own.concurrent_calls is not None or own.jobs_in_flight is not None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from relayhub.accounts.issuing import issue_key
 from relayhub.sdk.clock import SystemClock
@@ -299,6 +304,37 @@ async def test_a_window_in_which_a_call_was_only_refused_counts_calls_and_jobs_t
                 assert caught.value.code == "requests_per_minute_exceeded"
 
 
+async def test_the_later_minute_goes_on_for_calls_and_jobs_if_the_clock_goes_back(tmp_path: Path) -> None:
+    clock = FakeClock(MINUTE + 59.7)
+    async with open_limited(tmp_path / "b.db", KeyLimits(requests_per_minute=2), clock=clock) as key:
+        await key.job()
+        clock.advance(0.5)
+        await key.call()
+        await key.call()
+        clock.advance(-0.4)
+        for more in (key.job, key.call):
+            with pytest.raises(ClientError):
+                await more()
+        clock.advance(0.4)
+        await key.store.accounts.create("another", unlimited=False)  # the books are read again
+        assert await key.refused() is not None
+
+
+async def test_a_day_that_was_only_looked_at_has_one_count_if_the_clock_goes_back(tmp_path: Path) -> None:
+    midnight = MINUTE - MINUTE % 86_400 + 86_400
+    clock = FakeClock(midnight + 0.2)
+    async with open_limited(tmp_path / "b.db", KeyLimits(spend_per_day_nano=100), clock=clock) as key:
+        assert await key.refused(amount=101) is not None
+        clock.advance(-0.4)
+        await key.job(1)
+        clock.advance(0.4)
+        await key.job(60)
+        assert await key.refused(amount=60) is not None
+        await key.call(40)
+        with pytest.raises(ClientError):
+            await key.job(1)
+
+
 async def test_a_dead_process_leaves_neither_slots_nor_spending_behind(tmp_path: Path) -> None:
     path = tmp_path / "b.db"
     async with open_limited(path, KeyLimits(concurrent_calls=3, spend_per_month_nano=100)) as key:
@@ -440,3 +476,62 @@ async def test_limits_that_make_no_sense_are_refused(tmp_path: Path, limits: Key
 def test_a_limit_is_a_number_above_zero(count: int) -> None:
     with pytest.raises(ValueError, match="tokens_per_minute must be from 1"):
         KeyLimits(tokens_per_minute=count)
+
+
+STEPS = st.one_of(
+    st.tuples(
+        st.just("wait"), st.sampled_from([0.3, 5, 31, 60, 3600, 86_400, -0.3, -0.7, -5, -31, -61, -3700, -86_500])
+    ),
+    st.tuples(st.sampled_from(["call", "job"]), st.sampled_from([0, 10, 30, 60, 10**7])),
+    st.tuples(st.just("end"), st.integers(0, 60)),
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(steps=st.lists(STEPS, max_size=30), before=st.sampled_from([0.2, 30.0, 120.0]))
+@example(
+    before=0.2,
+    steps=[("wait", 0.4), ("call", 10**7), ("wait", -0.3), ("job", 10), ("wait", 0.3), ("job", 60), ("call", 60)],
+)
+def test_counts_that_are_kept_are_those_that_would_be_read(steps: list[tuple[str, float]], before: float) -> None:
+    """Wherever the clock goes, one writer that remembers and one that begins anew with each transaction decide the same."""
+    limits = KeyLimits(requests_per_minute=3, tokens_per_minute=200, spend_per_day_nano=80, spend_per_month_nano=150)
+    midnight = datetime(2026, 10, 1, tzinfo=UTC).timestamp()
+
+    async def history(folder: Path) -> None:
+        clock = FakeClock(midnight - before)
+        async with (
+            open_limited(folder / "a.db", limits, clock=clock) as remembers,
+            open_limited(folder / "b.db", limits, clock=clock) as forgets,
+        ):
+            calls: list[list[int]] = []
+            for what, much in steps:
+                forgets.store._writer._known.forget()
+                if what == "wait":
+                    clock.advance(much)
+                elif what != "end":
+                    told = [await asked(key, what, int(much)) for key in (remembers, forgets)]
+                    assert told[0] == told[1]
+                    held = [one for one in told if isinstance(one, int)]
+                    if what == "call" and held:
+                        calls.append(held)
+                elif calls:
+                    for key, hold_id in zip((remembers, forgets), calls.pop(0), strict=True):
+                        await key.end(hold_id, int(much), tokens=int(much))
+                assert windows(folder / "a.db") == windows(folder / "b.db")
+
+    with TemporaryDirectory() as folder:
+        asyncio.run(history(Path(folder)))
+
+
+async def asked(key: Limited, what: str, much: int) -> int | tuple[str, float | None]:
+    """The hold, or why there is none."""
+    try:
+        return await (key.call(much, tokens=much) if what == "call" else key.job(much))
+    except ClientError as error:
+        return error.code, error.retry_after_s
+
+
+def windows(path: Path) -> list[tuple[str, float, int]]:
+    with closing(sqlite3.connect(path)) as books:
+        return books.execute("SELECT window, starts_at, amount FROM key_windows ORDER BY window").fetchall()
