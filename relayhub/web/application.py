@@ -34,6 +34,7 @@ from relayhub.web.mounts import OPENAI_MOUNTS, PLATFORM
 from relayhub.web.overload import OVERLOAD, Overload, shedding
 from relayhub.web.quick.desk import QUICK, QuickDesk
 from relayhub.web.quick.place import Place
+from relayhub.web.unreadable import unreadable_requests
 
 IDLE_CLIENT_S = 75.0
 """How long an idle client connection is kept: longer than the SDKs' own pools keep theirs."""
@@ -97,6 +98,7 @@ def build_runner(app: web.Application) -> web.AppRunner:
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
+        logger=unreadable_requests(),
         keepalive_timeout=IDLE_CLIENT_S,
         max_line_size=MAX_HEADER_LINE,
         max_field_size=MAX_HEADER_LINE,

@@ -207,3 +207,17 @@ def test_a_smaller_limit_holds_for_the_next_request_on_a_connection(bench: Bench
         finally:
             path.write_text(before)
             bench.hub.cli("reload")
+
+
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_what_cannot_be_read_is_not_repeated_in_the_log(bench: Bench, place: str) -> None:
+    """400, and a line that says who sent it and what was wrong with it: whoever likes can send such a thing."""
+    path, credential = (CHAT, f"{bench.key}\x01") if place == "header" else (f"{CHAT}?key={bench.key}\x01", "none")
+    lines = (f"POST {path} HTTP/1.1", "host: h", f"authorization: Bearer {credential}", "content-length: 2", "", "{}")
+    before = len(bench.hub.log())
+    with connected(bench.hub.url) as raw:
+        raw.sendall("\r\n".join(lines).encode())
+        assert read_all(raw).split()[1] == b"400"
+    entries = [json.loads(line) for line in bench.hub.log()[before:].splitlines()]
+    assert [(entry["event"], entry["level"]) for entry in entries] == [("request.unreadable", "info")]
+    assert bench.key not in bench.hub.log()
