@@ -7,13 +7,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
 
+from relayhub import dialects, gateway, store
 from relayhub.dialects.codec import Envelope
+from relayhub.dialects.multipart import Form
+from relayhub.dialects.openai_native.audio import AudioEnvelope
 from relayhub.gateway.call import Call
 from relayhub.gateway.departure import Departure
 from relayhub.store.intents import EndHold, HoldAbout, NewHold, OpenHold
@@ -226,10 +231,16 @@ def test_what_the_collector_leaves_alone_holds_only_values() -> None:
     """A cycle through a struct with ``gc=False`` is never freed. Whoever gives one a field of another type says here why
     nothing in it can lead back."""
     values = {bool, bytes, float, int, object, str, type(None), msgspec.Raw}  # what is any object was read from JSON
-    records = {HoldAbout, Principal, http.SpoolSlice, UsageRecord}
-    """What is known of a call, who asks, a part of a file on the disk: none of them knows a call, or what asks the ledger."""
-    found = {struct for struct in _below(msgspec.Struct) if not struct.__struct_config__.gc}
-    assert {Call, Departure, Envelope, NewHold, OpenHold, EndHold} <= found
+    records = {Form, HoldAbout, Principal, http.SpoolSlice, UsageRecord}
+    """Where the parts of a body stand, what is known of a call, who asks, a part of a file on the disk: none of them knows a
+    call, or what asks the ledger."""
+    for package in (dialects, gateway, store):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if ".migrations" not in module.name:
+                import_module(module.name)
+    ours = [struct for struct in _below(msgspec.Struct) if struct.__module__.startswith("relayhub.")]
+    found = {struct for struct in ours if not struct.__struct_config__.gc}
+    assert {AudioEnvelope, Call, Departure, Envelope, NewHold, OpenHold, EndHold} <= found
     wrong = []
     for struct in found:
         for name, hint in get_type_hints(struct, localns=vars(http)).items():  # aliases are of there
