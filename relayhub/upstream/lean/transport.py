@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
@@ -22,7 +24,7 @@ KEPT_HEADS = 256
 """Heads that are remembered but for their length: a provider has a few for each model."""
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True):
     """A request that will be sent again and again with another body. ``start``: its head up to the length. ``at_once``: as
     long a body is sent in one piece, without a task; negative: not even an empty one, as the request may be repeated."""
 

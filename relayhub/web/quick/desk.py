@@ -40,7 +40,8 @@ class QuickDesk:
         self._heads = KnownHeads(fingerprint)
         self.ids = Ids()
         self._date = ""
-        self._date_at = 0
+        self._date_at = 0.0
+        """The second whose date that is."""
 
     @property
     def body_timeout_s(self) -> float:
@@ -118,9 +119,10 @@ class QuickDesk:
 
     def date(self) -> str:
         """See :class:`relayhub.web.quick.answer.Line`."""
-        now = int(time.time())
-        if now != self._date_at:
-            self._date, self._date_at = formatdate(now, usegmt=True), now
+        now = time.time()
+        if not 0.0 <= now - self._date_at < 1.0:
+            self._date_at = float(int(now))
+            self._date = formatdate(self._date_at, usegmt=True)
         return self._date
 
 

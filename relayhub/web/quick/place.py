@@ -16,14 +16,17 @@ class Place:
 
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
-    whole_head: str = field(init=False)
-    """Of a whole answer, with ``%`` for the request's id, the length and the date, by name."""
+    _start: str = field(init=False)
+    """Of a whole answer, with ``%`` for the request's id, and up to the length."""
 
     def __post_init__(self) -> None:
-        names = answer_headers("", self.dialect)
-        lines = "".join(f"{name}: %(id)s\r\n" for name in names)
-        rest = f"content-type: {JSON}\r\ncontent-length: %(length)d\r\ndate: %(date)s\r\n\r\n"
-        object.__setattr__(self, "whole_head", f"HTTP/1.1 200 OK\r\n{lines}{rest}")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in answer_headers("%", self.dialect).items())
+        start = f"HTTP/1.1 200 OK\r\n{lines}content-type: {JSON}\r\ncontent-length: "
+        object.__setattr__(self, "_start", start)
+
+    def whole_head(self, request_id: str, length: int, date: str) -> bytes:
+        """Of a whole answer."""
+        return f"{self._start.replace('%', request_id)}{length}\r\ndate: {date}\r\n\r\n".encode()
 
 
 def answer_headers(request_id: str, dialect: Dialect) -> dict[str, str]:

@@ -213,8 +213,7 @@ class Visit:
             raise ClientLeft
         else:
             self._status = OK
-            filled = {"id": self.request_id, "length": len(body), "date": self._desk.date()}
-            transport.write((self._place.whole_head % filled).encode() + body)
+            transport.write(self._place.whole_head(self.request_id, len(body), self._desk.date()) + body)
 
     def note_dropped(self, names: Sequence[str]) -> None:
         self.answer().note_dropped(names)
