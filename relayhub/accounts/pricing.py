@@ -45,6 +45,8 @@ class Price:
     _text: str = field(init=False, repr=False, compare=False, default="")
     _plain: bool = field(init=False, repr=False, compare=False, default=True)
     """Neither rate nor discount, as most: asked where it is used, for :meth:`_nano` would be a call more."""
+    _whole: tuple[int, int] | None = field(init=False, repr=False, compare=False, default=None)
+    """Of one token of input, and of output, where that is whole nano-USD and the price plain, as nearly always."""
     _dearest: tuple[int, int] = field(init=False, repr=False, compare=False, default=(0, 0))
     """Of a million tokens of input, and of output."""
 
@@ -52,8 +54,10 @@ class Price:
         """The exact sum, rounded up to a whole nano-USD once."""
         given, made = usage.input_tokens, usage.output_tokens
         if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens) and given >= 0 <= made:
-            per_million = given * self.input + made * self.output + self.call * TOKENS
-            return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+            if self._whole is not None:
+                of_input, of_output = self._whole
+                return given * of_input + made * of_output + self.call
+            return self._nano(given * self.input + made * self.output + self.call * TOKENS)
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         thought = self.output if self.reasoning is None else self.reasoning
@@ -117,6 +121,8 @@ class Price:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_text", self._formula())
         object.__setattr__(self, "_plain", self.rate_nano == NANO_PER_USD and not self.discount_ppm)
+        if self._plain and self.input % TOKENS == 0 == self.output % TOKENS:
+            object.__setattr__(self, "_whole", (self.input // TOKENS, self.output // TOKENS))
         dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
         object.__setattr__(self, "_dearest", (dearest_input, max(self.output, self.reasoning or 0)))
 

@@ -122,7 +122,7 @@ class DirectCall:
         try:
             tally.begin(route)
             tally.trial = self._trial = self._router.alone(route)
-            lane = self._lane = way.lane(tally.call, tally.model, route, self._router.clock)
+            lane = self._lane = way.lane(tally.call, tally.model, route)
             body = lane.body()
             if way.dropped:
                 self._client.note_dropped(way.dropped)

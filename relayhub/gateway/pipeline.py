@@ -178,7 +178,7 @@ class Pipeline:
             await self.attempt.only(self._steadily(steady, client, tally, reservation), tally)
 
     async def _steadily(self, steady: SteadyWay, client: Client, tally: Tally, reservation: Reservation) -> None:
-        lane = steady.lane(tally.call, tally.model, tally.route, self.clock)
+        lane = steady.lane(tally.call, tally.model, tally.route)
         await self.attempt.exchange(steady, lane, lane.body(), client, tally, reservation)
 
     def _lane(self, call: Call, model: str, route: Route, *, witness: bool) -> Lane | None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from relayhub.dialects.codec import ChatDialect, Framing
+from relayhub.dialects.codec import ChatDialect, ClientView, Framing
 from relayhub.gateway.call import Call
-from relayhub.gateway.lanes import Codecs, NativeChat, view_of
+from relayhub.gateway.lanes import Codecs, NativeChat
 from relayhub.routing.catalog import Route
-from relayhub.sdk.clock import Clock
 from relayhub.sdk.provider import NativeCall, NativeWire
 from relayhub.types.call import Operation
 from relayhub.upstream.lean.transport import LeanTransport, Prepared
@@ -29,9 +28,11 @@ class SteadyWay:
     prepared: Prepared
     dropped: tuple[str, ...]
 
-    def lane(self, call: Call, model: str, route: Route, clock: Clock) -> NativeChat:
-        """One call's. ``model``: the public name."""
-        return NativeChat(self.codec, self.wire, call, view_of(call, model, route, int(clock.now())))
+    def lane(self, call: Call, model: str, route: Route) -> NativeChat:
+        """One call's. ``model``: the public name. The view says no time and no estimate: bytes that pass through have
+        their own."""
+        view = ClientView(call.envelope, model, route.upstream_model, call.id, image_form=route.image_form)
+        return NativeChat(self.codec, self.wire, call, view)
 
 
 _Key: TypeAlias = "tuple[int, str, Framing | None, tuple[tuple[str, str], ...]]"

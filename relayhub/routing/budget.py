@@ -50,7 +50,8 @@ class RetryBudget:
         if purse is None:
             purse = self._purse(provider)
         share = self._terms.share
-        purse.shares = min(purse.shares + share, share * BURST_CALLS)
+        shares, most = purse.shares + share, share * BURST_CALLS
+        purse.shares = shares if shares < most else most
 
     def take(self, provider: str) -> bool:
         """Whether there may be one further attempt there; if so, it is paid for."""

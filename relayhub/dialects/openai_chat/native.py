@@ -64,7 +64,7 @@ def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | 
         raise in_stream_error(member(body, "error"))
     if not reply.choices:
         raise upstream_broke("it has no choices")
-    return renamed(body, rename_to), read_usage(reply.usage)
+    return body if rename_to is None else renamed(body, rename_to), read_usage(reply.usage)
 
 
 def renamed(body: bytes, rename_to: str | None) -> bytes:

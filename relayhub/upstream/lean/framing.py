@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import Protocol
 
+import msgspec
+
 from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16}+)[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
@@ -49,16 +51,13 @@ class Framing(Protocol):
         ...
 
 
-class Length:
-    """Content-Length."""
+class Length(msgspec.Struct):
+    """Content-Length. ``done``: so from the beginning, where there is no body."""
 
-    __slots__ = ("_left", "broken", "done", "excess")
-
-    def __init__(self, length: int) -> None:
-        self._left = length
-        self.done = length == 0
-        self.excess = False
-        self.broken: Broken | None = None
+    _left: int
+    done: bool
+    excess: bool = False
+    broken: Broken | None = None
 
     def feed(self, data: bytes) -> bytes:
         left = self._left - len(data)

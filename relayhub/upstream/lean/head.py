@@ -64,16 +64,17 @@ class Heads:
 
     def read(self, block: bytes, method: str) -> Head:
         """See :func:`parse_head`."""
-        last, before, after = self._last, self._before, self._after
-        if last is None or not (method == self._method and block.startswith(before) and block.endswith(after)):
-            return self._read_anew(block, method) if self._lessons else parse_head(block, method)
-        digits, headers = block[len(before) : len(block) - len(after)], last.headers.copy()
+        last, after = self._last, self._after
+        if last is None or method != self._method:
+            return self._read_anew(block, method)
         body: Framing
-        if after and digits.isdigit() and len(digits) <= _LONGEST_LENGTH:
-            headers["content-length"] = digits.decode()
-            body = Length(int(digits))
-        elif not after and not digits:
-            body = Chunked()
+        differs = block.removeprefix(self._before).removesuffix(after)
+        if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:  # nothing else is left of it
+            length = differs.decode()
+            size, headers = int(length), {**last.headers, "content-length": length}
+            body = Length(size, size == 0)
+        elif not after and not differs:
+            headers, body = last.headers.copy(), Chunked()
         else:
             return self._read_anew(block, method)
         self._lessons = _LESSONS
@@ -81,6 +82,8 @@ class Heads:
 
     def _read_anew(self, block: bytes, method: str) -> Head:
         head = parse_head(block, method)
+        if not self._lessons:
+            return head
         self._lessons -= 1
         if len(block) > _LONGEST_HEAD_KEPT or _is_bodiless(head.status, method):
             return head
@@ -92,7 +95,8 @@ class Heads:
 
     def _learn(self, head: Head, method: str, before: bytes, after: bytes) -> None:
         """With headers of its own: those of the answer are its reader's."""
-        self._last = Head(head.status, head.headers.copy(), Length(0), head.keep_alive, head.idle_s, head.coding)
+        nothing = Length(0, done=True)
+        self._last = Head(head.status, head.headers.copy(), nothing, head.keep_alive, head.idle_s, head.coding)
         self._method, self._before, self._after = method, before, after
 
 
@@ -160,10 +164,10 @@ def _framing(status: int, headers: dict[str, str], method: str, modern: bool) ->
     elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH):
         raise Broken(f"the answer has the content-length {length[:80]!r}")
     if _is_bodiless(status, method):
-        return Length(0)
+        return Length(0, done=True)
     if coding is not None:
         return Chunked()
-    return UntilClose() if length is None else Length(int(length))
+    return UntilClose() if length is None else Length(int(length), done=int(length) == 0)
 
 
 def _is_bodiless(status: int, method: str) -> bool:

@@ -212,18 +212,18 @@ class LeanReply:
     def _read_head(self, data: bytes) -> None:
         if self._head_bytes:
             data, self._head_bytes = self._head_bytes + data, b""
-        end = data.find(b"\r\n\r\n") + 4
-        if end < 4 or end > MAX_UPSTREAM_HEAD:
+        lines, empty, rest = data.partition(b"\r\n\r\n")
+        if not empty or len(lines) > MAX_UPSTREAM_HEAD - len(empty):
             if len(data) > MAX_UPSTREAM_HEAD:
                 raise Broken(f"the answer's head is larger than {MAX_UPSTREAM_HEAD} bytes")
             if not data.startswith(b"HTTP/1."[: len(data)]):
                 raise Broken(f"the answer is not HTTP: {data[:80]!r}")
             self._head_bytes = data
             return
-        head = self._connection.heads.read(data[:end], self._method)
-        framing, more = head.body, end < len(data)
+        head = self._connection.heads.read(lines + empty, self._method)
+        framing = head.body
         if head.status < 200:
-            self._pass_over(head, data[end:])
+            self._pass_over(head, rest)
             return
         if head.coding is not None and not framing.done:
             self._inflater = Inflater(head.coding)
@@ -231,9 +231,9 @@ class LeanReply:
         self._head, self._body = head, framing
         try:
             if framing.done:
-                self._complete(excess=more)
-            elif more:
-                self._read_body(framing, data[end:])
+                self._complete(excess=bool(rest))
+            elif rest:
+                self._read_body(framing, rest)
         except Broken as error:
             self._break(error)
         self._tell_head()
