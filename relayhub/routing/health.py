@@ -199,7 +199,17 @@ Key: TypeAlias = "tuple[str, str | None]"
 
 
 @dataclass(slots=True)
-class _Load:
+class _Calls:
+    """Under way at a provider."""
+
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Load:
+    """Of one model of a credential. ``calls``: of its whole provider."""
+
+    calls: _Calls
     busy: int = 0
     first_byte_s: float | None = None
 
@@ -233,9 +243,9 @@ class Health:
         self._terms = terms or Terms()
         self._elsewhere = elsewhere
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
-        self._loads: OrderedDict[Key, _Load] = OrderedDict()
-        self._calls: dict[str, int] = {}
-        """Under way, by provider."""
+        self._loads: OrderedDict[Key, Load] = OrderedDict()
+        self._calls: dict[str, _Calls] = {}
+        """By provider."""
 
     def renewed(self, terms: Terms) -> Health:
         """The same table under other terms: calls that have begun go on reporting to it."""
@@ -271,10 +281,11 @@ class Health:
         return [self._observed(key) for key in sorted(known, key=lambda key: key[1] or "")]
 
     def _observed(self, key: Key) -> Observed:
-        now, load = self._clock.monotonic(), self._loads.get(key) or _Load()
+        now, load = self._clock.monotonic(), self._loads.get(key)
         circuit = self._circuits.get(key, FRESH)
         state, wait_s = circuit.state(now), max(0.0, circuit.until - now)
-        return Observed(key[1], state, circuit.cause, wait_s, circuit.failures, load.busy, load.first_byte_s)
+        busy, first_byte_s = (load.busy, load.first_byte_s) if load is not None else (0, None)
+        return Observed(key[1], state, circuit.cause, wait_s, circuit.failures, busy, first_byte_s)
 
     def is_well(self, route: Route) -> bool:
         """Whether nothing at all speaks against it; the quick question for models with one route."""
@@ -285,27 +296,28 @@ class Health:
 
     def busy(self, provider: str) -> int:
         """Calls under way at a provider, by its configured name."""
-        return self._calls.get(provider, 0)
+        calls = self._calls.get(provider)
+        return 0 if calls is None else calls.count
 
     def _is_full(self, route: Route) -> bool:
         limit, name = route.provider.max_in_flight, route.provider.name
         if limit is None:
             return False
-        return self._calls.get(name, 0) + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
+        return self.busy(name) + (self._elsewhere.others(name) if self._elsewhere else 0) >= limit
 
     # --- what calls report --------------------------------------------------------------------------------------------
 
-    def begin(self, route: Route) -> bool:
-        """A call sets out. Whether it is a probe."""
-        provider, key = route.provider, route.key
-        self._calls[provider.name] = self._calls.get(provider.name, 0) + 1
-        if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(provider.name, self.busy(provider.name))
-        load = self._loads.get(key)
+    def begin(self, route: Route) -> tuple[Load, bool]:
+        """A call sets out. Where it counts, to be said in its reports: nothing forgets that meanwhile; and whether it is a
+        probe."""
+        load = self._loads.get(route.key)
         if load is None:
-            load = self._new_load(key)
+            load = self._new_load(route)
         load.busy += 1
-        return bool(self._circuits) and self._probes(route)
+        load.calls.count += 1
+        if self._elsewhere is not None and route.provider.max_in_flight is not None:
+            self._elsewhere.note(route.provider.name, load.calls.count)
+        return load, bool(self._circuits) and self._probes(route)
 
     def _probes(self, route: Route) -> bool:
         now, probe = self._clock.monotonic(), False
@@ -316,25 +328,15 @@ class Health:
                 probe = True
         return probe
 
-    def end(self, route: Route) -> None:
+    def end(self, route: Route, load: Load) -> None:
         """It is over, whatever came of it."""
-        provider = route.provider
-        calls = self._calls.get(provider.name, 0) - 1
-        if calls > 0:
-            self._calls[provider.name] = calls
-        else:
-            self._calls.pop(provider.name, None)
-        if self._elsewhere is not None and provider.max_in_flight is not None:
-            self._elsewhere.note(provider.name, self.busy(provider.name))
-        load = self._loads.get(route.key)
-        if load is not None and load.busy:
-            load.busy -= 1
+        load.busy -= 1
+        load.calls.count -= 1
+        if self._elsewhere is not None and route.provider.max_in_flight is not None:
+            self._elsewhere.note(route.provider.name, load.calls.count)
 
-    def answered(self, route: Route, began: float, now: float) -> None:
+    def answered(self, route: Route, load: Load, began: float, now: float) -> None:
         """The first byte has come of a call that ``began`` then (monotonic seconds)."""
-        load = self._loads.get(route.key)
-        if load is None:
-            load = self._new_load(route.key)
         first_byte_s = now - began
         before = load.first_byte_s
         load.first_byte_s = first_byte_s if before is None else before + SMOOTHING * (first_byte_s - before)
@@ -400,9 +402,9 @@ class Health:
         if len(self._circuits) > MAX_TRACKED:
             self._circuits.popitem(last=False)
 
-    def _new_load(self, key: Key) -> _Load:
+    def _new_load(self, route: Route) -> Load:
         """At most one other is forgotten for it: the longest known, or, if somebody uses that, it moves to the end."""
-        load = self._loads[key] = _Load()
+        load = self._loads[route.key] = Load(self._calls.setdefault(route.provider.name, _Calls()))
         if len(self._loads) > MAX_TRACKED:
             oldest, known = self._loads.popitem(last=False)
             if known.busy:

@@ -11,7 +11,7 @@ import msgspec
 
 from relayhub.routing.budget import BudgetTerms, RetryBudget
 from relayhub.routing.catalog import Route
-from relayhub.routing.health import Cause, Elsewhere, Health, Terms, verdict_of
+from relayhub.routing.health import Cause, Elsewhere, Health, Load, Terms, verdict_of
 from relayhub.routing.ordering import About, Order, ordered
 from relayhub.routing.selection import Candidate, Choice, Draw, Strategy, choose
 from relayhub.sdk.clock import Clock, SystemClock
@@ -112,7 +112,8 @@ class Router:
     def alone(self, route: Route) -> Trial:
         """The attempt of a call that has one route only. It has begun: :meth:`Trial.end` it once."""
         self.budget.called(route.provider.name)
-        return Trial(self, route, self.clock.monotonic(), self.health.begin(route))
+        load, probe = self.health.begin(route)
+        return Trial(self, route, self.clock.monotonic(), load, probe)
 
     def hedge_after_s(self, operation: Operation) -> float | None:
         """How long an attempt may be silent until a second one begins beside it; ``None``: never."""
@@ -198,19 +199,21 @@ class Trial(msgspec.Struct, eq=False):
     _router: Router
     route: Route
     _began: float = 0.0
+    _load: Load | None = None
     _probe: bool = False
     _answered: bool = False
 
     def __enter__(self) -> Trial:
         self._began = self._router.clock.monotonic()
-        self._probe = self._router.health.begin(self.route)
+        self._load, self._probe = self._router.health.begin(self.route)
         return self
 
     def first_byte(self, now: float) -> None:
         """The answer begins. ``now``: monotonic seconds."""
         if not self._answered:
+            assert self._load is not None
             self._answered = True
-            self._router.health.answered(self.route, self._began, now)
+            self._router.health.answered(self.route, self._load, self._began, now)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -219,8 +222,9 @@ class Trial(msgspec.Struct, eq=False):
 
     def end(self, error: BaseException | None) -> None:
         """``error``: what became of the attempt instead of an answer."""
+        assert self._load is not None
         health = self._router.health
-        health.end(self.route)
+        health.end(self.route, self._load)
         if error is None:
             health.succeeded(self.route, self._began)
         elif (verdict := verdict_of(error)) is not None:

@@ -28,10 +28,10 @@ class Table:
     def call(self, verdict: Verdict | None, *, way: object = UP) -> None:
         """A whole call, begun and ended at this moment."""
         assert isinstance(way, type(UP))
-        began, probe = self.clock.monotonic(), self.health.begin(way)
-        self.health.end(way)
+        began, (load, probe) = self.clock.monotonic(), self.health.begin(way)
+        self.health.end(way, load)
         if verdict is None:
-            self.health.answered(way, began, self.clock.monotonic())
+            self.health.answered(way, load, began, self.clock.monotonic())
             self.health.succeeded(way, began)
         else:
             self.health.failed(way, verdict, probe=probe)
@@ -142,9 +142,9 @@ def opened(**terms: float) -> Table:
 def test_one_probe_at_a_time_finds_out() -> None:
     table = opened()
     table.clock.advance(5)
-    assert table.health.begin(UP) is True
+    assert table.health.begin(UP)[1] is True
     assert table.health.standing(UP).probing
-    assert table.health.begin(UP) is False
+    assert table.health.begin(UP)[1] is False
 
 
 def test_a_probe_that_answers_closes_and_one_that_fails_rests_twice_as_long() -> None:
@@ -163,27 +163,27 @@ def test_others_may_come_as_soon_as_the_probe_begins_to_answer() -> None:
     table = opened()
     table.clock.advance(5)
     began = table.clock.monotonic()
-    table.health.begin(UP)
-    table.health.answered(UP, began, table.clock.monotonic())
+    load, _ = table.health.begin(UP)
+    table.health.answered(UP, load, began, table.clock.monotonic())
     assert table.state() is State.CLOSED
 
 
 def test_a_probe_whose_client_left_makes_room_for_another() -> None:
     table = opened()
     table.clock.advance(5)
-    probe = table.health.begin(UP)
-    table.health.end(UP)
+    load, probe = table.health.begin(UP)
+    table.health.end(UP, load)
     table.health.abandoned(UP, probe=probe)
-    assert table.health.begin(UP) is True
+    assert table.health.begin(UP)[1] is True
 
 
 def test_a_call_from_before_neither_closes_nor_lengthens() -> None:
     table = Table(failures=1)
     began = table.clock.monotonic()
-    table.health.begin(UP)
+    load, _ = table.health.begin(UP)
     table.clock.advance(1)
     table.call(FAILED)
-    table.health.answered(UP, began, table.clock.monotonic())
+    table.health.answered(UP, load, began, table.clock.monotonic())
     table.health.succeeded(UP, began)
     assert table.state() is State.OPEN
     table.health.failed(UP, FAILED, probe=False)
@@ -212,11 +212,11 @@ def test_an_upstream_that_is_asked_beside_calls_rests_on_or_waits_for_its_probe(
 def test_a_provider_is_full_with_all_its_credentials_together() -> None:
     table = Table()
     first, second = route("up", "a", max_in_flight=2), route("up", "b", max_in_flight=2)
-    table.health.begin(first)
+    load, _ = table.health.begin(first)
     table.health.begin(second)
     assert table.health.standing(first).full
     assert not table.health.is_well(second)
-    table.health.end(first)
+    table.health.end(first, load)
     assert not table.health.standing(first).full
     assert table.health.busy("up") == 1
 
@@ -226,7 +226,8 @@ def test_the_first_byte_is_smoothed() -> None:
     for took_s in (1.0, 2.0):
         began = table.clock.monotonic()
         table.clock.advance(took_s)
-        table.health.answered(UP, began, table.clock.monotonic())
+        load, _ = table.health.begin(UP)
+        table.health.answered(UP, load, began, table.clock.monotonic())
     assert table.health.standing(UP).first_byte_s == pytest.approx(1.3)
 
 

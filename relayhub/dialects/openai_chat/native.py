@@ -8,7 +8,7 @@ import orjson
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
 from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
-from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.openai_chat.usage import Said, usage_of
 from relayhub.dialects.outline import members_around
 from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.errors import upstream_broke
@@ -19,7 +19,7 @@ _BOM = b"\xef\xbb\xbf"
 
 class _Reply(msgspec.Struct):
     choices: list[msgspec.Raw] = []
-    usage: object = None
+    usage: Said = None
     error: object = None
 
 
@@ -64,7 +64,7 @@ def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | 
         raise in_stream_error(member(body, "error"))
     if not reply.choices:
         raise upstream_broke("it has no choices")
-    return body if rename_to is None else renamed(body, rename_to), read_usage(reply.usage)
+    return body if rename_to is None else renamed(body, rename_to), usage_of(reply.usage)
 
 
 def renamed(body: bytes, rename_to: str | None) -> bytes:

@@ -70,9 +70,10 @@ class Heads:
         body: Framing
         differs = block.removeprefix(self._before).removesuffix(after)
         if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:  # nothing else is left of it
-            length = differs.decode()
-            size, headers = int(length), {**last.headers, "content-length": length}
-            body = Length(size, size == 0)
+            headers = last.headers.copy()
+            headers["content-length"] = differs.decode()
+            length = int(differs)
+            body = Length(length, length == 0)
         elif not after and not differs:
             headers, body = last.headers.copy(), Chunked()
         else:

@@ -16,17 +16,17 @@ class Place:
 
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
-    _start: str = field(init=False)
-    """Of a whole answer, with ``%`` for the request's id, and up to the length."""
+    _around_id: tuple[str, ...] = field(init=False)
+    """What stands before and behind the request's id, each time, in the head of a whole answer up to the length."""
 
     def __post_init__(self) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in answer_headers("%", self.dialect).items())
         start = f"HTTP/1.1 200 OK\r\n{lines}content-type: {JSON}\r\ncontent-length: "
-        object.__setattr__(self, "_start", start)
+        object.__setattr__(self, "_around_id", tuple(start.split("%")))
 
     def whole_head(self, request_id: str, length: int, date: str) -> bytes:
         """Of a whole answer."""
-        return f"{self._start.replace('%', request_id)}{length}\r\ndate: {date}\r\n\r\n".encode()
+        return f"{request_id.join(self._around_id)}{length}\r\ndate: {date}\r\n\r\n".encode()
 
 
 def answer_headers(request_id: str, dialect: Dialect) -> dict[str, str]:

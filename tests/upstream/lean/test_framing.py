@@ -79,7 +79,7 @@ def test_no_part_of_a_chunked_body_passes_for_the_whole(pieces: list[bytes], cut
 
 @given(st.binary(min_size=1, max_size=100), CUTS)
 def test_no_part_of_a_body_with_a_length_passes_for_the_whole(body: bytes, cuts: list[int]) -> None:
-    framing = Length(len(body))
+    framing = Length(len(body), done=not body)
     assert feed(framing, *reads(body[:-1], cuts)) == body[:-1]
     assert not framing.done
     with pytest.raises(Broken):
@@ -138,7 +138,7 @@ def test_trailers_are_bounded_however_they_come() -> None:
     refuses(b"0\r\n", *most, line)
 
 
-@pytest.mark.parametrize("framing", [Length(2), Chunked()])
+@pytest.mark.parametrize("framing", [Length(2, done=False), Chunked()])
 def test_bytes_after_the_end_are_noticed_and_left_out(framing: Framing) -> None:
     data = b"ab" if isinstance(framing, Length) else chunked(b"ab")
     assert framing.feed(data + b"HTTP/1.1 200 OK") == b"ab"
@@ -146,7 +146,7 @@ def test_bytes_after_the_end_are_noticed_and_left_out(framing: Framing) -> None:
 
 
 def test_a_body_of_length_zero_is_over_before_it_begins() -> None:
-    assert Length(0).done
+    assert Length(0, done=True).done
 
 
 def test_without_framing_the_end_of_the_connection_ends_the_body() -> None:
