@@ -71,10 +71,10 @@ class OpenAIChat:
         mended = body if envelope.as_is else normalised(body, envelope.cuts)
         if mended is not body:
             envelope = replace(envelope, cuts=())
-        return native_request(mended, model=model, envelope=envelope)
+        return native_request(mended, model, envelope)
 
     def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
-        return native_reply(body, rename_to=view.rename_to)
+        return native_reply(body, view.rename_to)
 
     def native_stream(self, view: ClientView) -> NativeStream:
         return ChatNativeStream(rename_to=view.rename_to, include_usage=view.envelope.include_usage)

@@ -26,7 +26,7 @@ class _Reply(msgspec.Struct):
 _REPLY = msgspec.json.Decoder(_Reply)
 
 
-def native_request(body: bytes, *, model: str, envelope: Envelope) -> bytes:
+def native_request(body: bytes, model: str, envelope: Envelope) -> bytes:
     """``body`` itself if nothing must change. Usage is asked for in streams, keeping the client's other stream options;
     without streaming, stream options (an error upstream) become ``null``."""
     rename = model != envelope.model
@@ -52,7 +52,7 @@ def _stream_options(body: bytes, span: Span | None, *, stream: bool) -> bytes | 
     return b'{"include_usage":true}' if given == b"null" else splice(given, {"include_usage": b"true"})
 
 
-def native_reply(body: bytes, *, rename_to: str | None) -> tuple[bytes, Usage | None]:
+def native_reply(body: bytes, rename_to: str | None) -> tuple[bytes, Usage | None]:
     """Raises ``UpstreamError`` for an error object and for anything that is no chat completion."""
     if not body.isascii():
         body = valid_utf8(body.removeprefix(_BOM))

@@ -134,11 +134,12 @@ class Pool:
         if idle_s <= 0 or self._closed:
             connection.drop()
             return
-        while self._waiting and self._waiting[0].turn.done():
-            self._waiting.popleft()
-        if self._waiting:
-            if self._waiting[0].origin == connection.origin:
-                self._waiting.popleft().turn.set_result(connection)
+        waiting = self._waiting
+        while waiting and waiting[0].turn.done():
+            waiting.popleft()
+        if waiting:
+            if waiting[0].origin == connection.origin:
+                waiting.popleft().turn.set_result(connection)
             else:
                 connection.drop()
             return

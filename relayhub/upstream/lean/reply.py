@@ -88,7 +88,6 @@ class LeanReply:
         "_release",
         "_sent",
         "_sink",
-        "_untouched",
         "_waiter",
         "headers",
         "stale",
@@ -107,7 +106,6 @@ class LeanReply:
         self._release = release
         self._loop = connection.loop
         self._sent = False
-        self._untouched = True
         self._interim = 0
         self._head_bytes = b""
         self._head: Head | None = None
@@ -200,7 +198,6 @@ class LeanReply:
     # The answer, as the connection reports it
 
     def received(self, data: bytes) -> None:
-        self._untouched = False
         try:
             if self._body is None:
                 self._read_head(data)
@@ -316,7 +313,7 @@ class LeanReply:
         if self._over:
             return
         if self._head is None:
-            self.stale = self._untouched and self._connection.reused
+            self.stale = self._connection.reused and not (self._head_bytes or self._interim)
             self._fail(faults.broke_off(repr(error) if error else "the connection was closed"))
             return
         try:

@@ -49,6 +49,7 @@ class LeanTransport:
     def __init__(self, options: NetworkOptions, user_agent: str, resolver: Resolver | None = None) -> None:
         self._defaults = {"user-agent": user_agent, "accept-encoding": "identity"}
         self.pool = Pool(Dialler(options.ca_file, resolver or Resolver()), options.max_connections)
+        self._release = self.pool.release
         self._start = lru_cache(KEPT_HEADS)(self._started)
 
     def send(self, request: HttpRequest, deadlines: Deadlines) -> Sending:
@@ -70,7 +71,7 @@ class LeanTransport:
         while True:
             if connection is None:
                 connection = await self.pool.connect(origin, deadlines.connect_s)
-            reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
+            reply = LeanReply(connection, prepared.method, deadlines, ends_at, self._release)
             try:
                 await reply.exchange(head, body)
             except BaseException:
@@ -90,7 +91,7 @@ class LeanTransport:
         if connection is None:
             return _Beginning(self, prepared, body, deadlines, listener, at_once=True)
         now = connection.loop.time()
-        reply = LeanReply(connection, prepared.method, deadlines, now + deadlines.total_s, self.pool.release)
+        reply = LeanReply(connection, prepared.method, deadlines, now + deadlines.total_s, self._release)
         reply.begin(prepared.start, body, listener, now)
         return reply
 
@@ -100,7 +101,7 @@ class LeanTransport:
         """With a body that is sent at once. The reply tells ``listener``, never before this returns."""
         ends_at, origin = asyncio.get_running_loop().time() + deadlines.total_s, prepared.origin
         connection = self.pool.take(origin) or await self.pool.connect(origin, deadlines.connect_s)
-        reply = LeanReply(connection, prepared.method, deadlines, ends_at, self.pool.release)
+        reply = LeanReply(connection, prepared.method, deadlines, ends_at, self._release)
         reply.begin(prepared.start, body, listener, connection.loop.time())
         return reply
 
