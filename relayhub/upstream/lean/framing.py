@@ -51,7 +51,7 @@ class Framing(Protocol):
         ...
 
 
-class Length(msgspec.Struct):
+class Length(msgspec.Struct, eq=False):
     """Content-Length. ``done``: so from the beginning, where there is no body."""
 
     _left: int
