@@ -60,21 +60,16 @@ class KeyRing:
     def authenticate(self, credential: str, now: float) -> Principal:
         """The principal of a key. Raises ``ClientError``: unknown, expired or replaced (401 everywhere), revoked or disabled
         (by dialect)."""
-        return self.recognise(fingerprint(credential), now)
+        secret_hash = fingerprint(credential)
+        return _current(self._known.get(secret_hash), secret_hash, now)
 
-    def recognise(self, secret_hash: str, now: float) -> Principal:
-        """As :meth:`authenticate`, by the :func:`fingerprint` of a credential that came before."""
+    def recognise(self, secret_hash: str, clock: Clock) -> Principal:
+        """As :meth:`authenticate`, by the :func:`fingerprint` of a credential that came before. The time is asked for only
+        where it matters."""
         known = self._known.get(secret_hash)
         if known is not None and known.unconditional and known.hash == secret_hash:
             return known.principal
-        principal = _active(known, now)
-        if known is not None and known.hash != secret_hash and (known.previous_until or 0.0) <= now:
-            raise ClientError(
-                ErrorKind.AUTHENTICATION,
-                "This API key was replaced by a new one, and its time is over. Use the new one.",
-                code="key_rotated",
-            )
-        return principal
+        return _current(known, secret_hash, clock.now())
 
     def holder(self, key_id: str, now: float) -> Principal:
         """The principal of a key that was shown before; otherwise as :meth:`authenticate`."""
@@ -120,6 +115,18 @@ class KeyRing:
 def fingerprint(credential: str) -> str:
     """What the ring knows a credential by; empty for what is no key at all."""
     return hash_secret(credential) if well_formed(credential) else ""
+
+
+def _current(known: _Known | None, secret_hash: str, now: float) -> Principal:
+    """``secret_hash``: by which it was found, of its present secret or the one before."""
+    principal = _active(known, now)
+    if known is not None and known.hash != secret_hash and (known.previous_until or 0.0) <= now:
+        raise ClientError(
+            ErrorKind.AUTHENTICATION,
+            "This API key was replaced by a new one, and its time is over. Use the new one.",
+            code="key_rotated",
+        )
+    return principal
 
 
 def _active(known: _Known | None, now: float) -> Principal:

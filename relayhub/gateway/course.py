@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias
 
 from relayhub.dialects.codec import Framing
@@ -58,9 +59,9 @@ class Courses:
             tuple(headers.items()) if headers else (),
         )
         known = self._known.get(key)
-        now = self._clock.now()
-        if known is not None and known[1] > now:
+        if known is not None and (known[1] == inf or known[1] > self._clock.now()):
             return known[2]
+        now = self._clock.now()
         found = self._found(call)
         if len(self._known) >= KEPT_COURSES:
             self._known.clear()

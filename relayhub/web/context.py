@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -36,6 +36,11 @@ class Serving:
     counting: Counting
     media: MediaDesk
     admin: AdminContext
+    body_limit: int = field(init=False)
+    """Bytes: asked for every request, and ``server`` takes its time to answer."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body_limit", self.server.body_limit)
 
 
 @dataclass(slots=True)

@@ -98,9 +98,10 @@ class Overload:
     def leave(self) -> None:
         self.clients -= 1
 
-    def reason(self) -> str | None:
-        """Why no request can be taken now."""
-        now = self._clock.monotonic()
+    def reason(self, now: float | None = None) -> str | None:
+        """Why no request can be taken now. ``now``: monotonic seconds, of whoever knows them."""
+        if now is None:
+            now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_S:
             self._look(now)
         if self.in_flight >= self._most_in_flight:

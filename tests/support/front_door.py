@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from relayhub.sdk.clock import Clock
 from relayhub.testing import FakeClock
 from relayhub.types.call import Principal
 from relayhub.web.head_timer import HeadTimer
@@ -98,6 +99,7 @@ class Table:
 
     idle_s: float = 3600.0
     body_timeout_s: float = 8.0
+    clock: Clock = field(default_factory=FakeClock)
     in_flight: int = 0
     known: set[QuickDoor] = field(default_factory=set)
     served: list[Served] = field(default_factory=list)
@@ -105,14 +107,14 @@ class Table:
     def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
         return read_head(block, str)
 
-    def admit(self, _head: QuickHead, _length: int, _door: QuickDoor) -> Principal | None:
+    def admit(self, _head: QuickHead, _length: int, _door: QuickDoor, _now: float) -> Principal | None:
         self.in_flight += 1
         return PRINCIPAL
 
     def leave(self, _door: QuickDoor) -> None:
         self.in_flight -= 1
 
-    def serve(self, _door: QuickDoor, head: QuickHead, _principal: Principal, body: bytes) -> Served:
+    def serve(self, _door: QuickDoor, head: QuickHead, _principal: Principal, body: bytes, _now: float) -> Served:
         self.served.append(Served(head.path, body))
         return self.served[-1]
 

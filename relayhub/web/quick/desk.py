@@ -34,11 +34,12 @@ class QuickDesk:
     def __init__(self, context: WebContext, overload: Overload, idle_s: float, places: Mapping[str, Place]) -> None:
         """``places``: by path."""
         self.context = context
+        self.clock = context.clock
         self._overload = overload
-        self.places = places
+        self._places = places
         self._doors = OpenDoors(idle_s)
         self._heads = KnownHeads(fingerprint)
-        self.ids = Ids()
+        self._ids = Ids()
         self._date = ""
         self._date_at = 0.0
         """The second whose date that is."""
@@ -52,15 +53,15 @@ class QuickDesk:
     def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
         """See :class:`relayhub.web.quick.door.Desk`."""
         found = self._heads.read(block)
-        return None if found is None or found[0].path not in self.places else found
+        return None if found is None or found[0].path not in self._places else found
 
-    def admit(self, head: QuickHead, length: int, door: QuickDoor) -> Principal | None:
+    def admit(self, head: QuickHead, length: int, door: QuickDoor, now: float) -> Principal | None:
         """See :class:`relayhub.web.quick.door.Desk`. Whoever is to be refused is refused by the framework."""
         context = self.context
-        if context.draining or length > context.serving.server.body_limit or self._overload.reason() is not None:
+        if context.draining or length > context.serving.body_limit or self._overload.reason(now) is not None:
             return None
         try:
-            principal = context.keyring.recognise(head.fingerprint, context.clock.now())
+            principal = context.keyring.recognise(head.fingerprint, self.clock)
         except ClientError:
             return None
         if principal.networks is not None and not principal.may_call_from(self.client(head, door.peer)):
@@ -100,11 +101,12 @@ class QuickDesk:
 
     # A call
 
-    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> Cancellable:
+    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes, now: float) -> Cancellable:
         """See :class:`relayhub.web.quick.door.Desk`."""
         if door.lease is not None:
             door.lease.settle(KEPT * len(body))
-        visit = Visit(self, door, head, principal, body)
+        request_id, place = self._ids.new(REQUEST), self._places[head.path]
+        visit = Visit(request_id, self, door, head, place, self.context.serving, principal, body, now)
         return visit.direct() or visit.task(visit.serve())
 
     def refuse(self, door: QuickDoor, head: QuickHead, request_id: str, error: RelayhubError) -> None:
@@ -115,7 +117,7 @@ class QuickDesk:
 
     def too_slow(self, door: QuickDoor, head: QuickHead) -> None:
         """The body has not come in time."""
-        self.refuse(door, head, self.ids.new(REQUEST), body_too_slow(self.body_timeout_s))
+        self.refuse(door, head, self._ids.new(REQUEST), body_too_slow(self.body_timeout_s))
 
     def date(self) -> str:
         """See :class:`relayhub.web.quick.answer.Line`."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from relayhub.gateway.open_calls import Cancellable
+from relayhub.sdk.clock import Clock
 from relayhub.types.call import Principal
 from relayhub.upstream.memory import Lease
 from relayhub.web.head_timer import TOO_SLOW, HeadTimer
@@ -25,6 +26,8 @@ _START = b"POST /"
 class Desk(Protocol):
     """See :class:`relayhub.web.quick.desk.QuickDesk`."""
 
+    clock: Clock
+
     @property
     def body_timeout_s(self) -> float: ...
 
@@ -32,12 +35,12 @@ class Desk(Protocol):
         """What stands in this head, and the length of the body, if the call may come in this way at all."""
         ...
 
-    def admit(self, head: QuickHead, length: int, door: QuickDoor) -> Principal | None:
-        """Whose call it is, if it can be taken now. Counts it as under way until :meth:`leave`."""
+    def admit(self, head: QuickHead, length: int, door: QuickDoor, now: float) -> Principal | None:
+        """Whose call it is, if it can be taken now (monotonic seconds). Counts it as under way until :meth:`leave`."""
         ...
 
     def leave(self, door: QuickDoor) -> None: ...
-    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> Cancellable:
+    def serve(self, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes, now: float) -> Cancellable:
         """Answer it, whatever happens, and call :meth:`QuickDoor.served` afterwards, never before this has returned."""
         ...
 
@@ -212,8 +215,8 @@ class QuickDoor(asyncio.Protocol):
         block = buffer[:end]
         if block != self._block:
             self._learn(block)
-        head, length = self._known, self._length
-        principal = None if head is None else self._desk.admit(head, length, self)
+        head, length, now = self._known, self._length, self._desk.clock.monotonic()
+        principal = None if head is None else self._desk.admit(head, length, self, now)
         if head is None or principal is None:
             self._buffer = buffer
             self._hand_over()
@@ -222,7 +225,7 @@ class QuickDoor(asyncio.Protocol):
         if self._head_timer is not None:
             self._stop_head_timer()
         if len(buffer) - end == length:
-            self._call = self._desk.serve(self, head, principal, buffer[end:])
+            self._call = self._desk.serve(self, head, principal, buffer[end:], now)
         else:
             self._missing = length
             self._await_body(buffer, end, length)
@@ -263,7 +266,7 @@ class QuickDoor(asyncio.Protocol):
             self._stop_body_timer()
         assert self._head is not None
         assert self._principal is not None
-        self._call = self._desk.serve(self, self._head, self._principal, body)
+        self._call = self._desk.serve(self, self._head, self._principal, body, self._desk.clock.monotonic())
 
     def goes_on(self, call: Cancellable) -> None:
         """Something else serves what is being served."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from relayhub.gateway.answers import JSON
@@ -15,9 +17,8 @@ from relayhub.gateway.open_calls import Cancellable
 from relayhub.plugins.isolation import is_own
 from relayhub.types.call import Operation, Principal
 from relayhub.types.errors import RelayhubError
-from relayhub.types.ids import Ids
-from relayhub.web.context import WebContext
-from relayhub.web.errors import REQUEST, internal, shown_path
+from relayhub.web.context import Serving, WebContext
+from relayhub.web.errors import internal, shown_path
 from relayhub.web.ingress.serving import refuse_while_draining
 from relayhub.web.quick.answer import JOINED, OK, QuickAnswer, taken
 from relayhub.web.quick.door import QuickDoor
@@ -28,6 +29,8 @@ log = structlog.get_logger("relayhub.web")
 
 _CHAT = Operation.CHAT
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
 _EXPECTED = (RelayhubError, ClientLeft, asyncio.CancelledError)
 """What a client that is gone need not be told; anything else is a defect, and the log is."""
 
@@ -36,8 +39,6 @@ class Reception(Protocol):
     """See :class:`relayhub.web.quick.desk.QuickDesk`."""
 
     context: WebContext
-    places: Mapping[str, Place]
-    ids: Ids
 
     def client(self, head: QuickHead, peer: str) -> str:
         """Its address, for the log."""
@@ -47,36 +48,22 @@ class Reception(Protocol):
     def refuse(self, door: QuickDoor, head: QuickHead, request_id: str, error: RelayhubError) -> None: ...
 
 
-class Visit:
+class Visit(msgspec.Struct, eq=False):
     """It is also the client of a whole answer, and makes a :class:`QuickAnswer` only where there is more to it than giving
-    it."""
+    it. ``serving``: as it is when the call begins; a reload does not change a call that has begun."""
 
-    __slots__ = (
-        "_answer",
-        "_body",
-        "_call",
-        "_desk",
-        "_door",
-        "_head",
-        "_place",
-        "_principal",
-        "_serving",
-        "_status",
-        "request_id",
-    )
-
-    def __init__(self, desk: Reception, door: QuickDoor, head: QuickHead, principal: Principal, body: bytes) -> None:
-        self._desk = desk
-        self._door = door
-        self._head = head
-        self._principal = principal
-        self._body = body
-        self._place = desk.places[head.path]
-        self._serving = desk.context.serving  # a reload does not change a call that has begun
-        self._call: Call | None = None
-        self._answer: QuickAnswer | None = None
-        self._status: int | None = None
-        self.request_id = desk.ids.new(REQUEST)
+    request_id: str
+    _desk: Reception
+    _door: QuickDoor
+    _head: QuickHead
+    _place: Place
+    _serving: Serving
+    _principal: Principal
+    _body: bytes
+    _received_at: float
+    _call: Call | None = None
+    _answer: QuickAnswer | None = None
+    _status: int | None = None
 
     def direct(self) -> Cancellable | None:
         """Begin it without a task. ``None``: nothing has happened, and it needs one."""
@@ -129,10 +116,10 @@ class Visit:
             dialect,
             self._body,
             envelope,
-            context.clock.monotonic(),
+            self._received_at,
             self._desk.client(head, self._door.peer) if head.forwarded else self._door.peer,
             None,
-            {} if place.headers is None else place.headers(head.headers),
+            _NO_HEADERS if place.headers is None else place.headers(head.headers),
         )
         return self._call
 
