@@ -8,7 +8,7 @@ from relayhub.accounts.tiers import Tiers, described, lacking, nano_of
 from relayhub.types.discount import WHOLE_PPM, ppm_to_percent
 from relayhub.types.errors import ClientError, invalid_request
 from relayhub.types.media import MediaUsage
-from relayhub.types.money import NANO_PER_USD, nano_to_usd
+from relayhub.types.money import MAX_NANO, NANO_PER_USD, nano_to_usd
 from relayhub.types.usage import Usage
 
 TOKENS = 1_000_000
@@ -47,8 +47,8 @@ class Price:
     """Neither rate nor discount, as most: asked where it is used, for :meth:`_nano` would be a call more."""
     _whole: tuple[int, int] | None = field(init=False, repr=False, compare=False, default=None)
     """Of one token of input, and of output, where that is whole nano-USD and the price plain, as nearly always."""
-    _dearest: tuple[int, int] = field(init=False, repr=False, compare=False, default=(0, 0))
-    """Of a million tokens of input, and of output."""
+    _dearest: tuple[int, int, int] = field(init=False, repr=False, compare=False, default=(0, 0, 0))
+    """Of a million tokens of input, of output, and of a million calls."""
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
@@ -87,11 +87,17 @@ class Price:
             per_million += usage.images * _tier_nano(self.image, usage) * TOKENS
         return self._nano(per_million)
 
-    def most_nano(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens can cost: what is cached, or thought, is not known before the answer."""
-        dearest_input, dearest_output = self._dearest
-        per_million = input_tokens * dearest_input + output_tokens * dearest_output + self.call * TOKENS
-        return -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+    def estimate(
+        self, body_bytes: int, bytes_per_token: int, output_cap: int | None, choices: int = 1
+    ) -> tuple[int, int]:
+        """The most that a call can cost, and its tokens: input by the size of the request, output by its limit for each
+        choice; ``output_cap`` ``None``: no output is generated (embeddings). What is cached, or thought, is not known before
+        the answer. Rounded up, and never more than the ledger can hold."""
+        input_tokens, output_tokens = -(-body_bytes // bytes_per_token), (output_cap or 0) * choices
+        dearest_input, dearest_output, calls = self._dearest
+        per_million = input_tokens * dearest_input + output_tokens * dearest_output + calls
+        nano = -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+        return (nano if nano < MAX_NANO else MAX_NANO), input_tokens + output_tokens
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
         """What the upstream charges for it; ``None``: the config does not say. Without usage it is nothing."""
@@ -124,7 +130,8 @@ class Price:
         if self._plain and self.input % TOKENS == 0 == self.output % TOKENS:
             object.__setattr__(self, "_whole", (self.input // TOKENS, self.output // TOKENS))
         dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
-        object.__setattr__(self, "_dearest", (dearest_input, max(self.output, self.reasoning or 0)))
+        dearest_output = max(self.output, self.reasoning or 0)
+        object.__setattr__(self, "_dearest", (dearest_input, dearest_output, self.call * TOKENS))
 
     def describe(self) -> str:
         """The formula as text, for usage rows and lists: ``input 0.15 + output 0.6 USD/1M tokens``."""

@@ -49,12 +49,12 @@ class Call(msgspec.Struct, frozen=True, gc=False):
             user=envelope.user,
         )
 
-    @property
     def size(self) -> int:
         """Bytes of the request that a model reads as text."""
-        if self.envelope.text_bytes is not None:
-            return self.envelope.text_bytes
-        return len(self.body) if isinstance(self.body, bytes) else sum(map(len, self.body))
+        text_bytes, body = self.envelope.text_bytes, self.body
+        if text_bytes is not None:
+            return text_bytes
+        return sum(map(len, body)) if type(body) is tuple else len(body)
 
 
 class Client(Protocol):

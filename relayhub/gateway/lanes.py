@@ -86,7 +86,7 @@ def choose_lane(codecs: Codecs, call: Call, view: ClientView, route: Route, *, w
 
 def view_of(call: Call, model: str, route: Route, created: int) -> ClientView:
     """``model``: the public name; ``created``: unix seconds."""
-    estimate = -(-call.size // CHARS_PER_TOKEN)
+    estimate = -(-call.size() // CHARS_PER_TOKEN)
     return ClientView(call.envelope, model, route.upstream_model, call.id, created, estimate, route.image_form)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 from relayhub.accounts.admission import Admission, Reservation
-from relayhub.accounts.estimate import Quote, estimate
+from relayhub.accounts.estimate import Quote
 from relayhub.gateway.attempt import Attempt
 from relayhub.gateway.call import Call, Client, DirectClient
 from relayhub.gateway.conversation import Conversation, Conversations
@@ -122,13 +122,9 @@ class Pipeline:
 
     def _estimate_one(self, call: Call, route: Route) -> tuple[int, int]:
         envelope, per_token = call.envelope, self.bytes_per_token
-        return estimate(
-            route.price,
-            body_bytes=call.size + envelope.media_tokens * per_token,
-            bytes_per_token=per_token,
-            output_cap=(envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None,
-            choices=envelope.choices,
-        )
+        body_bytes = call.size() + envelope.media_tokens * per_token
+        output_cap = (envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None
+        return route.price.estimate(body_bytes, per_token, output_cap, envelope.choices)
 
     async def _attempts(
         self, resolved: Resolved, call: Call, client: Client, tally: Tally, reservation: Reservation

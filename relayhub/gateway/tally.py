@@ -218,5 +218,5 @@ class Tally:
         if not charged:
             return None
         said = self.stream.usage if self.stream is not None else None
-        input_tokens = -(-self.call.size // CHARS_PER_TOKEN) if said is None else said.input_tokens
+        input_tokens = -(-self.call.size() // CHARS_PER_TOKEN) if said is None else said.input_tokens
         return replace(said or NOTHING, input_tokens=input_tokens, output_tokens=self._delivered_tokens())

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayhub.accounts.estimate import estimate
 from relayhub.accounts.pricing import Price
 from relayhub.accounts.tariff import SINCE_EVER, Tariff
 from relayhub.types.discount import percent_to_ppm, ppm_to_percent
@@ -82,14 +81,14 @@ def test_the_cost_is_the_exact_sum_rounded_up(
 @given(st.integers(0, 10**6), st.integers(0, 10**5), st.integers(1, 8), prices, prices, prices)
 def test_an_estimate_covers_what_it_assumes(size: int, cap: int, choices: int, inp: int, out: int, call: int) -> None:
     price = Price(inp, out, call=call)
-    held = estimate(price, body_bytes=size, bytes_per_token=3, output_cap=cap, choices=choices)
+    held = price.estimate(size, 3, cap, choices)
     actual = price.cost_nano(Usage(input_tokens=size // 3, output_tokens=cap * choices))
     assert held[0] >= min(actual, MAX_NANO)
 
 
 def test_an_absurd_estimate_stays_within_the_ledger() -> None:
     price = Price(output=10**15)
-    assert estimate(price, body_bytes=1, bytes_per_token=3, output_cap=10**18, choices=128)[0] == MAX_NANO
+    assert price.estimate(1, 3, 10**18, 128)[0] == MAX_NANO
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_all_of_it_off_costs_nothing_and_none_of_it_changes_nothing() -> None:
 
 def test_an_estimate_has_the_discount_of_the_charge() -> None:
     price = Price(10 * MILLION, call=10).discounted(250_000)
-    cost_nano, tokens = estimate(price, body_bytes=300, bytes_per_token=3, output_cap=None, choices=1)
+    cost_nano, tokens = price.estimate(300, 3, None, 1)
     assert (cost_nano, tokens) == ((1000 + 10) * 3 // 4 + 1, 100)
 
 
