@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.fields import invalid_value, missing, optional, wrong_type
-from relayhub.dialects.openai_chat.normalise import is_regular
+from relayhub.dialects.openai_chat.normalise import are_regular
 from relayhub.types import limits
 from relayhub.types.errors import invalid_request
 from relayhub.types.json import JsonObject
 
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
 """The first that is there counts."""
-
-_USERS = frozenset(USER_FIELDS)
 
 MAX_CHOICES = 128
 """What OpenAI itself allows for ``n``."""
@@ -24,14 +22,15 @@ def read_envelope(request: JsonObject) -> Envelope:
     as_is = _checked_messages(request)
     stream = ("stream" in request and optional(request, "stream", bool, "true or false")) or False
     has_options = "stream_options" in request
+    any_user = "user" in request or "safety_identifier" in request or "user_identifier" in request
     asked = has_options and _asks_for_usage(request)
     return Envelope(
         model,
         stream,
         stream and asked,
-        _output_cap(request),
+        _larger_cap(request) if "max_completion_tokens" in request else _cap(request, "max_tokens"),
         _choices(request) if "n" in request else 1,
-        None if _USERS.isdisjoint(request) else read_user(request),
+        read_user(request) if any_user else None,
         as_is=as_is,
         has_stream_options=has_options,
     )
@@ -46,7 +45,7 @@ def read_model(request: JsonObject) -> str:
     model = request.get("model")
     if model is None:
         raise missing("model")
-    if not isinstance(model, str):
+    if type(model) is not str:
         raise wrong_type("model", "a string")
     if not model or model.isspace():
         raise invalid_value("model", "must not be empty")
@@ -57,16 +56,15 @@ def _checked_messages(request: JsonObject) -> bool:
     """Raises as :func:`read_envelope`. Whether an upstream takes them as they are."""
     if "messages" not in request:
         raise missing("messages")
-    messages, as_is = request["messages"], True
-    if not isinstance(messages, list):
+    messages = request["messages"]
+    if type(messages) is not list:
         raise wrong_type("messages", "an array")
     if not messages:
         raise invalid_request("messages must contain at least one item.", code="empty_array", param="messages")
-    for index, message in enumerate(messages):
+    for message in messages:
         if type(message) is not dict:
-            raise wrong_type(f"messages[{index}]", "an object")
-        as_is = as_is and is_regular(message)
-    return as_is
+            raise wrong_type(f"messages[{messages.index(message)}]", "an object")
+    return are_regular(messages)
 
 
 def _choices(request: JsonObject) -> int:
@@ -76,15 +74,14 @@ def _choices(request: JsonObject) -> int:
     return 1 if choices is None else choices
 
 
-def _output_cap(request: JsonObject) -> int | None:
-    """The larger where both spellings are given: which one an upstream obeys is not known here."""
-    cap = _cap(request, "max_completion_tokens") if "max_completion_tokens" in request else None
-    legacy = _cap(request, "max_tokens") if "max_tokens" in request else None
+def _larger_cap(request: JsonObject) -> int | None:
+    """Of both spellings: which one an upstream obeys is not known here."""
+    cap, legacy = _cap(request, "max_completion_tokens"), _cap(request, "max_tokens")
     return max(cap, legacy) if cap and legacy else cap or legacy
 
 
 def _cap(request: JsonObject, key: str) -> int | None:
-    cap = request[key]
+    cap = request.get(key)
     if type(cap) is not int:
         cap = optional(request, key, int, "an integer")
     if cap is not None and not 1 <= cap <= limits.MAX_TOKENS_REPORTED:

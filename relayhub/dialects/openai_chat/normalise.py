@@ -40,12 +40,15 @@ def normalised(body: bytes, cuts: Cuts = ()) -> bytes:
     return body[:start] + orjson.dumps(messages) + body[end:]
 
 
-def is_regular(message: JsonObject) -> bool:
-    """Whether plainly nothing of it must change: far cheaper than a search through megabytes of base64."""
-    if "tool_calls" in message or DETAILS in message:
-        return False  # signatures may be in there
-    content = message.get("content")
-    return type(content) is not list or all(map(_is_regular_part, content))
+def are_regular(messages: list[Json]) -> bool:
+    """Whether plainly nothing of them must change: far cheaper than a search through megabytes of base64."""
+    for message in messages:
+        if type(message) is not dict or "tool_calls" in message or DETAILS in message:
+            return False  # signatures may be in there
+        content = message.get("content")
+        if type(content) is list and not all(map(_is_regular_part, content)):
+            return False
+    return True
 
 
 def _is_regular_part(part: Json) -> bool:
