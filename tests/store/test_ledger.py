@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -223,3 +226,14 @@ async def test_absurd_numbers_and_texts_are_stored_within_bounds(path: Path) -> 
         )
         assert await books.store.ledger.settle(hold, odd) == Settled(1000, MAX_NANO - 1000)
         assert await books.store.ledger.check() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread say so")
+async def test_the_ledgers_thread_pushes_nobody_aside_and_all_others_are_scheduled_as_ever(path: Path) -> None:
+    before = {thread.native_id for thread in threading.enumerate()}
+    async with open_books(path) as books:
+        await books.hold(400)
+        made = [thread for thread in threading.enumerate() if thread.native_id not in before]
+        said = {thread.name: os.sched_getscheduler(thread.native_id or 0) for thread in made}
+        assert said.pop("relayhub-ledger") == os.SCHED_BATCH
+        assert {*said.values(), os.sched_getscheduler(0)} == {os.SCHED_OTHER}
