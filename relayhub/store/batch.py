@@ -128,7 +128,7 @@ class Batch:
         if touched.unknown:
             for row in load_many(self._connection, _LOAD_HOLDS, touched.unknown):
                 row[_CREATED_AT] /= 1e6
-                holds[row[0]] = HoldRow._make(row)
+                holds[row[0]] = HoldRow(*row)
         if any(isinstance(intent, ReleaseOrphans) for intent in touched.others):
             self._orphans = self._load_orphans()
         for hold_id in (*touched.unknown, *self._orphans):

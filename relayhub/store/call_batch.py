@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from itertools import groupby
 
-import orjson
 from msgspec import structs
 
 from relayhub.store import refusals
@@ -16,19 +15,19 @@ from relayhub.store.balances import AccountMoney, Balances, KeyMoney
 from relayhub.store.intents import EndHold, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
 from relayhub.store.limit_batch import LimitBatch
-from relayhub.store.many import insert_many
+from relayhub.store.many import delete_many, insert_many
 from relayhub.store.rows import Row, insert_or_fail, nano
 from relayhub.store.touched import Touched
 from relayhub.store.usage_rows import Ended, insert_usage
 from relayhub.store.windows import Calendar
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import RelayhubError
+from relayhub.types.money import MAX_NANO
 
 _HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value
 
 _INSERT_HOLD = insert_or_fail("holds")
-_DELETE_HOLD = "DELETE FROM holds WHERE hold_id = ?"
-_DELETE_HOLDS = "DELETE FROM holds WHERE hold_id IN (SELECT value FROM json_each(?))"
+_DELETE_HOLD = "DELETE FROM holds WHERE hold_id IN (?)"
 _NEWEST_ENTRY = "SELECT coalesce(max(id), 0) FROM ledger"
 _OF_A_CALL = ("id", "at", "kind", "account_id", "key_id", "hold_id", "call_id", "amount_nano")
 _OF_AN_ACCOUNT = ("id", "at", "kind", "account_id", "amount_nano", "actor", "reason")
@@ -39,9 +38,6 @@ _INSERT_LEDGER = {
 """By whether it is about a call; what a row has not is left out, for that is cheaper than to bind nothing."""
 
 _ABOUT_CALLS = frozenset({_HOLD, _SETTLEMENT, _RELEASE})
-
-_new_tuple = tuple.__new__
-"""Of a named tuple in a third of the time that its own takes."""
 
 
 class CallBatch:
@@ -63,7 +59,7 @@ class CallBatch:
         now: float,
     ) -> None:
         self.records: list[UsageRecord] = []
-        self.opened: list[HoldRow] = []
+        self.opened: list[Row] = []
         self.money = Balances(connection, known, touched.keys, touched.accounts)
         limited = self.money.limited(touched.keys)
         self._limits: LimitBatch | None = None
@@ -97,13 +93,13 @@ class CallBatch:
                 return admitted
             windows = admitted
         self._entries = hold_id = self._entries + 1
-        call_id, by = new.call_id, JOBS_EPOCH if job else self._epoch_id
-        values = (hold_id, call_id, account.id, key.id, amount, by, now, intent.about_json)
-        hold = _new_tuple(HoldRow, (*values, new.tokens, new.video_ms, windows))
+        call_id, account_id, key_id, by = new.call_id, account.id, key.id, JOBS_EPOCH if job else self._epoch_id
+        about, tokens, video_ms = intent.about_json, new.tokens, new.video_ms
+        values = hold_id, call_id, account_id, key_id, amount, by, now, about, tokens, video_ms, windows
         money.move(key, account, amount)
-        self.opened.append(hold)
-        self._holds[hold_id] = hold
-        self._ledger.append((hold_id, now, _HOLD, account.id, key.id, hold_id, call_id, amount))
+        self.opened.append(values)
+        self._holds[hold_id] = HoldRow(*values)
+        self._ledger.append((hold_id, now, _HOLD, account_id, key_id, hold_id, call_id, amount))
         return hold_id
 
     def _admit(self, new: NewHold, key: KeyMoney, account: AccountMoney, *, job: bool) -> int | RelayhubError:
@@ -118,9 +114,9 @@ class CallBatch:
             meter = limits.meter(key.id, key.limits, job=job)
             if (full := limits.refusal(meter, asked)) is not None:
                 return full
-        if key.limit is not None and amount > key.remaining:
+        if key.limit is not None and amount > key.limit - key.used - key.held:
             return refusals.key_limit_reached()
-        if amount > account.remaining and not account.cover(amount, unlimited=key.unlimited):
+        if amount > account.total - account.used - account.held and not account.cover(amount, unlimited=key.unlimited):
             return refusals.account_exhausted()
         if meter is None:
             return 0
@@ -140,57 +136,61 @@ class CallBatch:
         hold, record, charge = self._holds.pop(intent.hold_id, None), intent.record, intent.charge
         if hold is None:
             return Settled(0, 0, ended_before=True)
-        cost = nano(record.cost_nano) if charge and record is not None else 0
-        charged = self._close(hold, cost, charge=charge)
-        if self._limits is not None:
-            self._limits.ended(hold, record, charged)
-        if record is not None:
-            self._record(hold, record, charged, cost - charged)
-        return _new_tuple(Settled, (charged, cost - charged, False))
+        cost = 0
+        if charge and record is not None:
+            cost = record.cost_nano
+            if not 0 <= cost <= MAX_NANO:
+                cost = nano(cost)
+        charged = self._close(hold, record, cost, charge=charge)
+        return Settled(charged, cost - charged)
 
     def give_up(self, hold: HoldRow, record: UsageRecord) -> None:
         """End it at no charge: nobody looks after it any more."""
         del self._holds[hold.hold_id]
-        self._close(hold, 0, charge=False)
-        if self._limits is not None:
-            self._limits.ended(hold, None, 0)
-        self._record(hold, record, 0, 0)
+        self._close(hold, record, 0, charge=False)
 
-    def _close(self, hold: HoldRow, cost: int, *, charge: bool) -> int:
-        """Returns what could be charged: the hold, and whatever else key and account have left."""
-        hold_id, call_id, account_id, key_id, held = hold[:5]
-        key, account, charged = self.money.keys[key_id], self.money.accounts[account_id], cost
+    def _close(self, hold: HoldRow, record: UsageRecord | None, cost: int, *, charge: bool) -> int:
+        """Returns what could be charged: the hold, and whatever else key and account have left. The hold says whose call it
+        was, whatever the record says."""
+        hold_id, call_id, account_id, key_id, held = (
+            hold.hold_id,
+            hold.call_id,
+            hold.account_id,
+            hold.key_id,
+            hold.amount,
+        )
+        money, charged = self.money, cost
+        key, account = money.keys[key_id], money.accounts[account_id]
         if cost > held:
             charged = min(cost, held + key.remaining)
             if not account.cover(charged - held, unlimited=key.unlimited):
                 charged = held + account.remaining
-        self.money.move(key, account, -held, charged)
+        money.move(key, account, -held, charged)
         self._ended.append(hold_id)
         kind, amount = (_SETTLEMENT, charged) if charge else (_RELEASE, held)
         self._entries = entry = self._entries + 1
         self._ledger.append((entry, self._now, kind, account_id, key_id, hold_id, call_id, amount))
+        if self._limits is not None:
+            self._limits.ended(hold, record, charged)
+        if record is not None:
+            if (
+                record.cost_nano != charged
+                or record.shortfall_nano != cost - charged
+                or record.call_id != call_id
+                or record.account_id != account_id
+                or record.key_id != key_id
+            ):
+                record = structs.replace(
+                    record,
+                    call_id=call_id,
+                    account_id=account_id,
+                    key_id=key_id,
+                    cost_nano=charged,
+                    shortfall_nano=cost - charged,
+                )
+            self._usage.append((entry, record))
+            self.records.append(record)
         return charged
-
-    def _record(self, hold: HoldRow, record: UsageRecord, charged: int, shortfall: int) -> None:
-        """The hold says whose call it was, whatever the record says; it has just been closed."""
-        _, call_id, account_id, key_id = hold[:4]
-        if (
-            record.cost_nano != charged
-            or record.shortfall_nano != shortfall
-            or record.call_id != call_id
-            or record.account_id != account_id
-            or record.key_id != key_id
-        ):
-            record = structs.replace(
-                record,
-                call_id=call_id,
-                account_id=account_id,
-                key_id=key_id,
-                cost_nano=charged,
-                shortfall_nano=shortfall,
-            )
-        self._usage.append((self._entries, record))
-        self.records.append(record)
 
     def note(self, kind: LedgerKind, account_id: str, amount: int, actor: str, reason: str) -> None:
         """What is not about a call."""
@@ -205,10 +205,8 @@ class CallBatch:
     def write_holds(self) -> None:
         if self.opened:
             insert_many(self._connection, _INSERT_HOLD, self.opened)
-        if len(self._ended) == 1:
-            self._connection.execute(_DELETE_HOLD, self._ended)
-        elif self._ended:
-            self._connection.execute(_DELETE_HOLDS, (orjson.dumps(self._ended).decode(),))
+        if self._ended:
+            delete_many(self._connection, _DELETE_HOLD, self._ended)
 
     def write_ledger(self) -> None:
         """In the order in which it was decided."""

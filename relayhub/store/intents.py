@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Generic, NamedTuple, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -78,7 +78,7 @@ class NewHold(msgspec.Struct, frozen=True, gc=False):
     video_ms: int = 0
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """How a hold ended. ``shortfall_nano``: the part of the cost that the account could not pay. ``ended_before``: the
     hold had ended already, and this request changed nothing."""
 

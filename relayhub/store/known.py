@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from relayhub.store.balances import AccountMoney, KeyMoney
@@ -24,7 +26,7 @@ MOST_KEYS = 10_000
 _COMMITS_OF_OTHERS = "PRAGMA data_version"
 
 
-class HoldRow(NamedTuple):
+class HoldRow(msgspec.Struct, frozen=True, gc=False):
     """An open hold, in the order of its table's columns. ``about``: empty where it was not read. ``windows``: the bits of
     those that it is counted in."""
 

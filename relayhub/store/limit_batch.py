@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from relayhub.store import refusals
 from relayhub.store.known import JOBS_EPOCH, Count, HoldRow, Known
 from relayhub.store.many import insert_many
-from relayhub.store.rows import Row, count
+from relayhub.store.rows import MAX_COUNT, Row, count
 from relayhub.store.windows import Calendar, Window
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import ClientError
@@ -49,20 +49,20 @@ _STORE = "INSERT INTO key_windows (key_id, window, starts_at, amount) VALUES (?,
 _STORE_OR = "ON CONFLICT (key_id, window) DO UPDATE SET starts_at = excluded.starts_at, amount = excluded.amount"
 
 
-class Gauge(NamedTuple):
-    """One window of a key. ``measure``: what it counts."""
-
-    window: Window
-    limit: int
-    measure: int
-    used: Count
+Counted: TypeAlias = "tuple[Window, int, Count | None]"
+"""A window of a key, what it counts, and its count, if anything is."""
 
 
-@dataclass(frozen=True, slots=True)
+Gauge: TypeAlias = "tuple[Window, int, int, Count]"
+"""One window of a key: its limit, what it counts, and its count. A named tuple would be taken apart three times as slowly."""
+
+
+@dataclass(slots=True)
 class Meter:
     """All that is counted of a key's calls, or of its jobs. ``bits``: of its windows; ``most``: at a time; ``slots``: see
     :class:`relayhub.store.known.Known`. ``since``, ``until``: its windows are these from then until just before then. What
-    slots and gauges count is the writer's own, and changes."""
+    slots and gauges count is the writer's own, and changes. ``corrected``: what is corrected when a hold ends. ``begun``:
+    something has been counted in all of them, so that they are the ones known by key and window."""
 
     job: bool
     gauges: tuple[Gauge, ...]
@@ -71,6 +71,8 @@ class Meter:
     slots: list[int] | None
     since: float
     until: float
+    corrected: tuple[Counted, ...]
+    begun: bool = False
 
 
 class LimitBatch:
@@ -129,14 +131,17 @@ class LimitBatch:
     def _made(self, key_id: str, limits: KeyLimits, *, job: bool) -> Meter:
         limited = [(window, limit_of(limits, window)) for window in (OF_JOBS if job else OF_CALLS)]
         gauges = tuple(
-            Gauge(window, limit, _MEASURES[window], self._count(key_id, window))
+            (window, limit, _MEASURES[window], self._count(key_id, window))
             for window, limit in limited
             if limit is not None
         )
-        bits = sum(BITS[gauge.window] for gauge in gauges)
+        bits = sum(BITS[window] for window, *_ in gauges)
         most = limits.jobs_in_flight if job else limits.concurrent_calls
-        until = min([self._calendar.end(gauge.window, self._now) for gauge in gauges], default=math.inf)
-        return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until)
+        until = min([self._calendar.end(window, self._now) for window, *_ in gauges], default=math.inf)
+        corrected = tuple(
+            (window, measure, used) for window, _, measure, used in gauges if window is not Window.REQUESTS
+        )
+        return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until, corrected)
 
     def refusal(self, meter: Meter, asked: Measured) -> ClientError | None:
         """Why a hold of so much cannot be opened now; ``None`` if it can. Changes nothing."""
@@ -153,25 +158,40 @@ class LimitBatch:
         for window, _, measure, used in meter.gauges:
             used.amount += asked[measure]
             if not used.changed:
-                self._counts[key_id, window] = used  # it may have begun with this one
                 self._change(key_id, window, used)
+        if not meter.begun:
+            meter.begun = True
+            self._counts.update({(key_id, window): used for window, _, _, used in meter.gauges})
         if meter.slots is not None:
             meter.slots[meter.job] += 1
         return meter.bits
 
     def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:
         """Free its slot, and correct the windows that it is counted in, if they still run."""
-        key_id = hold.key_id
+        key_id, job, windows, created_at = hold.key_id, hold.epoch_id == JOBS_EPOCH, hold.windows, hold.created_at
         if (slots := self._slots.get(key_id)) is not None:
-            slots[hold.job] -= 1
-        if hold.windows:
-            excess, created_at = _excess(hold, record, charged), hold.created_at
-            for window, measure in _corrected(hold.windows):
-                used, more = self._counts.get((key_id, window)), excess[measure]
-                if more and used is not None and created_at >= used.starts_at:
-                    used.amount = max(0, used.amount + more)
-                    if not used.changed:
-                        self._change(key_id, window, used)
+            slots[job] -= 1
+        if not windows:
+            return
+        tokens = video_ms = 0  # a call without an account of itself has used nothing
+        if record is not None:
+            usage, media = record.usage, record.media
+            taken, given = usage.input_tokens, usage.output_tokens
+            tokens = taken + given if 0 <= taken | given < MAX_COUNT else count(taken) + count(given)
+            video_ms = 0 if media is None else count(media.video_ms)
+        more = (0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount)
+        meter = self._meters.get((key_id, job))
+        if meter is not None and meter.begun and meter.bits == windows and meter.since <= self._now < meter.until:
+            counted: Sequence[Counted] = meter.corrected
+        else:
+            counted = [(each, measure, self._counts.get((key_id, each))) for each, measure in _corrected(windows)]
+        for window, measure, used in counted:
+            excess = more[measure]
+            if excess and used is not None and created_at >= used.starts_at:
+                amount = used.amount + excess
+                used.amount = amount if amount > 0 else 0
+                if not used.changed:
+                    self._change(key_id, window, used)
 
     def _change(self, key_id: str, window: Window, used: Count) -> None:
         used.changed = True
@@ -224,12 +244,3 @@ def _corrected(bits: int) -> tuple[tuple[Window, int], ...]:
     return tuple(
         (window, _MEASURES[window]) for window, bit in BITS.items() if bits & bit and window is not Window.REQUESTS
     )
-
-
-def _excess(hold: HoldRow, record: UsageRecord | None, charged: int) -> Measured:
-    """How much more it was than what was taken for it. A call without an account of itself has used nothing."""
-    tokens = video_ms = 0
-    if record is not None:
-        tokens = count(record.usage.input_tokens) + count(record.usage.output_tokens)
-        video_ms = 0 if record.media is None else count(record.media.video_ms)
-    return 0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TypeAlias
 
 import orjson
+from msgspec.structs import astuple
 
 from relayhub.store.many import insert_many
 from relayhub.store.rows import MAX_COUNT, Row, count, insert_or_fail, nano, storable
@@ -82,6 +83,7 @@ def _filled(record: UsageRecord) -> int:
 
 
 def _usual(entry: int, record: UsageRecord) -> Row:
+    model, sent_to = record.model, record.upstream_model
     return (
         entry,
         record.call_id,
@@ -90,9 +92,9 @@ def _usual(entry: int, record: UsageRecord) -> Row:
         record.key_id,
         record.operation,
         record.dialect,
-        storable(record.model),
+        model if model.isascii() else storable(model),
         record.provider,
-        storable(record.upstream_model),
+        sent_to if sent_to.isascii() else storable(sent_to),
         1 if record.stream else 0,
         _OUTCOMES[record.outcome],
         1 if record.measured else 0,
@@ -108,15 +110,11 @@ def _usual(entry: int, record: UsageRecord) -> Row:
     )
 
 
-def _counts(usage: Usage) -> tuple[int, ...]:
-    counts = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
-    return counts if min(counts) >= 0 and max(counts) <= MAX_COUNT else tuple(map(count, counts))
+def _counts(usage: Usage) -> tuple[int, int, int, int, int]:
+    taken, given, cached, written, thought = astuple(usage)
+    if not 0 <= taken | given | cached | written | thought < MAX_COUNT:  # one of them at least is absurd, or nearly so
+        return count(taken), count(given), count(cached), count(written), count(thought)
+    return taken, given, cached, written, thought
 
 
 def _text(text: str | None) -> str | None:
