@@ -52,7 +52,7 @@ class Heads:
     than the second (model servers in one's own network, mostly), send heads that differ from the one before in the length of
     the body alone, or, where that comes in chunks, not at all; such a one need not be taken apart again."""
 
-    __slots__ = ("_after", "_before", "_last", "_lessons", "_method")
+    __slots__ = ("_after", "_alike", "_before", "_last", "_lessons", "_method")
 
     def __init__(self) -> None:
         self._last: Head | None = None
@@ -61,6 +61,8 @@ class Heads:
         self._lessons = _LESSONS
         self._before = self._after = b""
         """What it had around the length; of a body in chunks, all and nothing."""
+        self._alike = 0
+        """Bytes of both."""
 
     def read(self, block: bytes, method: str) -> Head:
         """See :func:`parse_head`."""
@@ -69,7 +71,9 @@ class Heads:
             return self._read_anew(block, method)
         body: Framing
         differs = block.removeprefix(self._before).removesuffix(after)
-        if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:  # nothing else is left of it
+        if len(block) - len(differs) != self._alike:
+            return self._read_anew(block, method)  # one of the two is not there
+        if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:
             headers = last.headers.copy()
             headers["content-length"] = differs.decode()
             length = int(differs)
@@ -98,7 +102,7 @@ class Heads:
         """With headers of its own: those of the answer are its reader's."""
         nothing = Length(0, done=True)
         self._last = Head(head.status, head.headers.copy(), nothing, head.keep_alive, head.idle_s, head.coding)
-        self._method, self._before, self._after = method, before, after
+        self._method, self._before, self._after, self._alike = method, before, after, len(before) + len(after)
 
 
 def parse_head(block: bytes, method: str) -> Head:

@@ -214,6 +214,15 @@ def test_the_next_head_of_a_connection_says_what_it_would_say_alone(
     assert seen(heads.read, head(*SIZED[1:]), "POST") == seen(parse_head, head(*SIZED[1:]), "POST")
 
 
+@pytest.mark.parametrize("fields", [CHUNKED, SIZED])
+def test_a_part_of_a_head_is_not_taken_for_all_of_it(fields: tuple[str, ...]) -> None:
+    heads, block = Heads(), head(*fields[1:], line=fields[0])
+    for start in range(1, len(block)):
+        for part in (block[start:], block[:-start]):
+            heads.read(block, "POST")
+            assert seen(heads.read, part, "POST") == seen(parse_head, part, "POST"), part
+
+
 @pytest.mark.parametrize(("line", "method"), [("HTTP/1.1 204 No", "POST"), ("HTTP/1.1 200 OK", "HEAD")])
 def test_a_head_without_a_body_says_nothing_of_the_next_ones_length(line: str, method: str) -> None:
     heads = Heads()
