@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 from relayhub.store.schema import metadata
@@ -12,24 +13,28 @@ Row: TypeAlias = "tuple[str | int | float | bytes | None, ...]"
 
 MAX_COUNT = 2**62
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 
 def insert_into(table: str, *, without: tuple[str, ...] = ()) -> str:
     """An INSERT with a placeholder for each column, in the order of the schema."""
     return _insert("INSERT", table, _columns(table, without))
 
 
-def insert_or_fail(table: str, names: Sequence[str] = ()) -> str:
-    """The same for these columns alone (none: for all). If a row of it is refused, those before it stay: for whoever rolls
-    the whole transaction back then. SQLite need not keep copies of the pages that it changes."""
-    return _insert("INSERT OR FAIL", table, names or _columns(table))
+def insert_or_fail(table: str, names: Sequence[str] = (), same: Mapping[str, str] = _NONE) -> str:
+    """The same for these columns alone (none: for all); ``same``: SQL of what each row has alike, by its column. If a row of
+    it is refused, those before it stay: for whoever rolls the whole transaction back then. SQLite need not keep copies of the
+    pages that it changes."""
+    return _insert("INSERT OR FAIL", table, names or _columns(table), same)
 
 
 def _columns(table: str, without: tuple[str, ...] = ()) -> list[str]:
     return [column.name for column in metadata.tables[table].columns if column.name not in without]
 
 
-def _insert(verb: str, table: str, names: Sequence[str]) -> str:
-    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+def _insert(verb: str, table: str, names: Sequence[str], same: Mapping[str, str] = _NONE) -> str:
+    values = [*("?" * len(names)), *same.values()]
+    return f"{verb} INTO {table} ({', '.join([*names, *same])}) VALUES ({', '.join(values)})"
 
 
 def storable(text: str) -> str:

@@ -2,57 +2,69 @@
 
 To bind a value that is not exactly a number or a text (a missing one, or a truth value) takes the driver ten times as long
 as to bind a number. So truth values are written as numbers, and columns that are empty for most calls are left out of the
-statement unless a row of the transaction fills them.
+statement unless a row of the transaction fills them. What is the same for most calls stands in the statement itself, unless
+a row has something else there.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TypeAlias
 
 import orjson
-from msgspec.structs import astuple
 
 from relayhub.store.many import insert_many
 from relayhub.store.rows import MAX_COUNT, Row, count, insert_or_fail, nano, storable
 from relayhub.types.call import Outcome, UsageRecord
-from relayhub.types.usage import Usage
 
 Ended: TypeAlias = "tuple[int, UsageRecord]"
 """The ledger row that ended a hold, and the account of its call."""
 
-_OUTCOMES = {outcome: outcome.value for outcome in Outcome}
-"""Looked up in half the time that it takes to ask a member for its value."""
+_COMPLETED, _ANSWERED = Outcome.COMPLETED, 200
+"""How nearly all of them end."""
 
 _USUAL = (
-    *(
-        "id",
-        "call_id",
-        "at",
-        "account_id",
-        "key_id",
-        "operation",
-        "dialect",
-        "model",
-        "provider",
-        "upstream_model",
-    ),
-    *("stream", "outcome", "measured", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"),
-    *("reasoning_tokens", "cost_nano", "shortfall_nano", "price", "attempts", "status", "first_byte_ms", "duration_ms"),
-    "price_version",
+    *("id", "call_id", "at", "account_id", "key_id", "operation", "dialect", "model", "provider", "upstream_model"),
+    *("stream", "input_tokens", "output_tokens", "cost_nano", "price", "first_byte_ms", "duration_ms", "price_version"),
 )
 """In the order of :func:`_usual`."""
 
-_ERROR, _USER, _UPSTREAM_COST, _RARE = 1, 2, 4, 8
-_SELDOM: tuple[tuple[int, tuple[str, ...], Callable[[UsageRecord], Row]], ...] = (
-    (_ERROR, ("error_code",), lambda record: (_text(record.error_code),)),
-    (_USER, ("user_identifier",), lambda record: (_text(record.user_identifier),)),
-    (_UPSTREAM_COST, ("upstream_cost_nano",), lambda record: (_nano(record.upstream_cost_nano),)),
-    (_RARE, ("media", "on_disconnect"), lambda record: (_media(record), _word(record))),
+_ERROR, _USER, _UPSTREAM_COST, _RARE, _ENDED_OTHERWISE, _DETAILS = 1, 2, 4, 8, 16, 32
+_SELDOM: tuple[tuple[int, Mapping[str, str], Callable[[UsageRecord], Row]], ...] = (
+    (_ERROR, {"error_code": ""}, lambda record: (_text(record.error_code),)),
+    (_USER, {"user_identifier": ""}, lambda record: (_text(record.user_identifier),)),
+    (_UPSTREAM_COST, {"upstream_cost_nano": ""}, lambda record: (_nano(record.upstream_cost_nano),)),
+    (_RARE, {"media": "", "on_disconnect": ""}, lambda record: (_media(record), _word(record))),
+    (
+        _ENDED_OTHERWISE,
+        {
+            "outcome": f"'{_COMPLETED}'",
+            "measured": "1",
+            "attempts": "1",
+            "status": f"{_ANSWERED}",
+            "shortfall_nano": "0",
+        },
+        lambda record: (
+            record.outcome.value,
+            1 if record.measured else 0,
+            record.attempts,
+            record.status,
+            record.shortfall_nano,
+        ),
+    ),
+    (
+        _DETAILS,
+        {"cached_tokens": "0", "cache_write_tokens": "0", "reasoning_tokens": "0"},
+        lambda record: (
+            count(record.usage.cached_tokens),
+            count(record.usage.cache_write_tokens),
+            count(record.usage.reasoning_tokens),
+        ),
+    ),
 )
-"""What is filled seldom, or by few hubs; each of these groups is in a statement or is not."""
+"""What is something else seldom, or for few hubs: columns, with what they are otherwise (empty: left out)."""
 
 
 def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
@@ -69,21 +81,39 @@ def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None
 
 @cache
 def _statement(filled: int) -> str:
-    return insert_or_fail(
-        "usage", [*_USUAL, *(name for group, names, _ in _SELDOM if filled & group for name in names)]
-    )
+    given = [*_USUAL, *(name for group, names, _ in _SELDOM if filled & group for name in names)]
+    same = {name: value for group, names, _ in _SELDOM if not filled & group for name, value in names.items() if value}
+    return insert_or_fail("usage", given, same)
 
 
 def _filled(record: UsageRecord) -> int:
-    error = 0 if record.error_code is None else _ERROR
-    user = 0 if record.user_identifier is None else _USER
-    cost = 0 if record.upstream_cost_nano is None else _UPSTREAM_COST
-    rare = 0 if record.media is None and record.on_disconnect is None else _RARE
-    return error | user | cost | rare
+    usage, filled = record.usage, 0
+    if (
+        record.outcome is not _COMPLETED
+        or record.status != _ANSWERED
+        or record.attempts != 1
+        or record.shortfall_nano
+        or not record.measured
+    ):
+        filled = _ENDED_OTHERWISE
+    if usage.cached_tokens or usage.reasoning_tokens or usage.cache_write_tokens:
+        filled |= _DETAILS
+    if record.error_code is not None:
+        filled |= _ERROR
+    if record.user_identifier is not None:
+        filled |= _USER
+    if record.upstream_cost_nano is not None:
+        filled |= _UPSTREAM_COST
+    if record.media is not None or record.on_disconnect is not None:
+        filled |= _RARE
+    return filled
 
 
 def _usual(entry: int, record: UsageRecord) -> Row:
-    model, sent_to = record.model, record.upstream_model
+    model, sent_to, usage = record.model, record.upstream_model, record.usage
+    given, made = usage.input_tokens, usage.output_tokens
+    if not 0 <= given | made < MAX_COUNT:  # one of them is absurd
+        given, made = count(given), count(made)
     return (
         entry,
         record.call_id,
@@ -96,25 +126,14 @@ def _usual(entry: int, record: UsageRecord) -> Row:
         record.provider,
         sent_to if sent_to.isascii() else storable(sent_to),
         1 if record.stream else 0,
-        _OUTCOMES[record.outcome],
-        1 if record.measured else 0,
-        *_counts(record.usage),
+        given,
+        made,
         record.cost_nano,
-        record.shortfall_nano,
         record.price,
-        record.attempts,
-        record.status,
         record.first_byte_ms,
         record.duration_ms,
         record.price_version or None,
     )
-
-
-def _counts(usage: Usage) -> tuple[int, int, int, int, int]:
-    taken, given, cached, written, thought = astuple(usage)
-    if not 0 <= taken | given | cached | written | thought < MAX_COUNT:  # one of them at least is absurd, or nearly so
-        return count(taken), count(given), count(cached), count(written), count(thought)
-    return taken, given, cached, written, thought
 
 
 def _text(text: str | None) -> str | None:

@@ -18,10 +18,11 @@ from relayhub.store.batch import SOON_S
 from relayhub.store.intents import Settled
 from relayhub.store.ledger import Ledger
 from relayhub.testing import FakeClock
-from relayhub.types.call import UsageRecord
+from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import HubError
 from relayhub.types.media import MediaUsage
 from relayhub.types.on_disconnect import OnDisconnect
+from relayhub.types.usage import Usage
 from tests.support.books import open_books, record
 
 SELDOM: list[dict[str, Any]] = [
@@ -32,10 +33,15 @@ SELDOM: list[dict[str, Any]] = [
     {"upstream_cost_nano": 12, "price_version": "v3"},
     {"on_disconnect": OnDisconnect.DRAIN, "stream": True, "measured": False},
     {"user_identifier": "ü", "upstream_cost_nano": 7, "first_byte_ms": 3, "media": MediaUsage(characters=4)},
+    {"status": 502, "outcome": Outcome.UPSTREAM_ERROR},
+    {"status": 200, "attempts": 3},
+    {"status": 200, "usage": Usage(9, 8, 3, 2, 1)},
+    {"status": 200},
 ]
 COLUMNS = (
     *("status", "error_code", "user_identifier", "first_byte_ms", "media", "price_version", "upstream_cost_nano"),
     *("on_disconnect", "stream", "measured", "outcome", "duration_ms"),
+    *("attempts", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
 )
 
 
@@ -86,12 +92,20 @@ async def test_rows_with_and_without_what_is_seldom_filled_are_each_their_own(tm
         assert rows[0] == rows[1]
         assert await books.store.ledger.check() == []
     at = {name: place for place, name in enumerate(COLUMNS)}
-    assert [row[at["error_code"]] for row in rows[0]] == [None, "upstream?gone", *[None] * 5]
-    assert [row[at["user_identifier"]] for row in rows[0]] == [None, None, "u-1", None, None, None, "ü"]
-    assert [row[at["upstream_cost_nano"]] for row in rows[0]] == [None, None, None, None, 12, None, 7]
-    assert [row[at["on_disconnect"]] for row in rows[0]] == [*[None] * 5, "drain", None]
-    assert [row[at["stream"]] for row in rows[0]] == [0, 0, 0, 0, 0, 1, 0]
-    assert [row[at["media"]] is not None for row in rows[0]] == [False, False, False, True, False, False, True]
+    told = {name: [row[place] for row in rows[0]] for name, place in at.items()}
+    assert told["error_code"] == [None, "upstream?gone", *[None] * 9]
+    assert told["user_identifier"] == [None, None, "u-1", None, None, None, "ü", *[None] * 4]
+    assert told["upstream_cost_nano"] == [None, None, None, None, 12, None, 7, *[None] * 4]
+    assert told["on_disconnect"] == [*[None] * 5, "drain", *[None] * 5]
+    assert told["stream"] == [0, 0, 0, 0, 0, 1, *[0] * 5]
+    assert [n for n, media in enumerate(told["media"]) if media is not None] == [3, 6]
+    assert told["status"] == [*[None] * 7, 502, 200, 200, 200]
+    assert told["outcome"] == [*["completed"] * 7, "upstream_error", *["completed"] * 3]
+    assert told["measured"] == [*[1] * 5, 0, *[1] * 5]
+    assert told["attempts"] == [*[1] * 8, 3, 1, 1]
+    counts = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    assert [told[name][9] for name in counts] == [9, 8, 3, 2, 1]
+    assert [told[name][10] for name in counts] == [*(told[name][0] for name in counts[:2]), 0, 0, 0]
 
 
 @pytest.mark.parametrize("number", [1, 2, 15, 16, 17, 18, 19, 31, 33, 47, 64, 65, 100, 113])
