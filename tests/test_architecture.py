@@ -58,7 +58,7 @@ PLUGIN_LIBRARIES = ("jwt",)
 PURE_PACKAGES = ("types", "dialects")
 PURE_MODULES = (
     "accounts/pricing.py",
-    "accounts/estimate.py",
+    "accounts/quote.py",
     "routing/catalog.py",
     "routing/selection.py",
     "routing/health.py",

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 from relayhub.accounts.admission import Admission, Reservation
-from relayhub.accounts.estimate import Quote
+from relayhub.accounts.quote import Quote
 from relayhub.gateway.attempt import Attempt
 from relayhub.gateway.call import Call, Client, DirectClient
 from relayhub.gateway.conversation import Conversation, Conversations

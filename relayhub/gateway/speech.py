@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from relayhub.accounts.admission import Admission, Reservation
-from relayhub.accounts.estimate import Quote
+from relayhub.accounts.quote import Quote
 from relayhub.gateway.answers import refuse_content
 from relayhub.gateway.call import ClientLeft
 from relayhub.gateway.departure import Departure, LeavingTerms

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relayhub.accounts.estimate import Quote
+from relayhub.accounts.quote import Quote
 from relayhub.jobs.asked import OPERATIONS
 from relayhub.jobs.offers import Variants, offers_of
 from relayhub.routing.catalog import Catalog

@@ -22,7 +22,6 @@ from relayhub.store.usage_rows import Ended, insert_usage
 from relayhub.store.windows import Calendar
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import RelayhubError
-from relayhub.types.money import MAX_NANO
 
 _HOLD, _SETTLEMENT, _RELEASE = LedgerKind.HOLD.value, LedgerKind.SETTLEMENT.value, LedgerKind.RELEASE.value
 
@@ -136,11 +135,7 @@ class CallBatch:
         hold, record, charge = self._holds.pop(intent.hold_id, None), intent.record, intent.charge
         if hold is None:
             return Settled(0, 0, ended_before=True)
-        cost = 0
-        if charge and record is not None:
-            cost = record.cost_nano
-            if not 0 <= cost <= MAX_NANO:
-                cost = nano(cost)
+        cost = nano(record.cost_nano) if charge and record is not None else 0
         charged = self._close(hold, record, cost, charge=charge)
         return Settled(charged, cost - charged)
 

@@ -17,7 +17,7 @@ LOCK_POLL_MS = 30
 write starts it afresh this often instead."""
 
 _KEPT_STATEMENTS = 256
-"""The writer has one for each number of rows that it inserts at once."""
+"""The writer has one for each number of rows that it inserts, or takes out, at once."""
 
 _WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that a long read made grow is cut back to this."""

@@ -42,10 +42,6 @@ class HoldRow(msgspec.Struct, frozen=True, gc=False):
     video_ms: int
     windows: int
 
-    @property
-    def job(self) -> bool:
-        return self.epoch_id == JOBS_EPOCH
-
 
 @dataclass(slots=True)
 class Count:

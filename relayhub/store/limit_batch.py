@@ -138,9 +138,8 @@ class LimitBatch:
         bits = sum(BITS[window] for window, *_ in gauges)
         most = limits.jobs_in_flight if job else limits.concurrent_calls
         until = min([self._calendar.end(window, self._now) for window, *_ in gauges], default=math.inf)
-        corrected = tuple(
-            (window, measure, used) for window, _, measure, used in gauges if window is not Window.REQUESTS
-        )
+        used = {window: used for window, _, _, used in gauges}
+        corrected = tuple((window, measure, used[window]) for window, measure in _corrected(bits))
         return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until, corrected)
 
     def refusal(self, meter: Meter, asked: Measured) -> ClientError | None:
@@ -168,30 +167,34 @@ class LimitBatch:
 
     def ended(self, hold: HoldRow, record: UsageRecord | None, charged: int) -> None:
         """Free its slot, and correct the windows that it is counted in, if they still run."""
-        key_id, job, windows, created_at = hold.key_id, hold.epoch_id == JOBS_EPOCH, hold.windows, hold.created_at
-        if (slots := self._slots.get(key_id)) is not None:
+        job, created_at = hold.epoch_id == JOBS_EPOCH, hold.created_at
+        if (slots := self._slots.get(hold.key_id)) is not None:
             slots[job] -= 1
-        if not windows:
+        if not hold.windows:
             return
         tokens = video_ms = 0  # a call without an account of itself has used nothing
         if record is not None:
             usage, media = record.usage, record.media
-            taken, given = usage.input_tokens, usage.output_tokens
-            tokens = taken + given if 0 <= taken | given < MAX_COUNT else count(taken) + count(given)
+            given, made = usage.input_tokens, usage.output_tokens
+            tokens = given + made if 0 <= given | made < MAX_COUNT else count(given) + count(made)
             video_ms = 0 if media is None else count(media.video_ms)
         more = (0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount)
-        meter = self._meters.get((key_id, job))
-        if meter is not None and meter.begun and meter.bits == windows and meter.since <= self._now < meter.until:
-            counted: Sequence[Counted] = meter.corrected
-        else:
-            counted = [(each, measure, self._counts.get((key_id, each))) for each, measure in _corrected(windows)]
-        for window, measure, used in counted:
+        for window, measure, used in self._counted(hold.key_id, hold.windows, job=job):
             excess = more[measure]
             if excess and used is not None and created_at >= used.starts_at:
                 amount = used.amount + excess
                 used.amount = amount if amount > 0 else 0
                 if not used.changed:
-                    self._change(key_id, window, used)
+                    self._change(hold.key_id, window, used)
+
+    def _counted(self, key_id: str, windows: int, *, job: bool) -> Sequence[Counted]:
+        """What a hold in these windows is corrected in. The key's meter has it at hand, as long as its windows are those that
+        run now and something has been counted in them: else another meter of the key, or nobody yet, has begun the windows
+        that run, and the counts by key and window are the ones to be believed."""
+        meter = self._meters.get((key_id, job))
+        if meter is not None and meter.begun and meter.bits == windows and meter.since <= self._now < meter.until:
+            return meter.corrected
+        return [(window, measure, self._counts.get((key_id, window))) for window, measure in _corrected(windows)]
 
     def _change(self, key_id: str, window: Window, used: Count) -> None:
         used.changed = True

@@ -32,7 +32,7 @@ def delete_many(connection: sqlite3.Connection, statement: str, ids: Sequence[in
     """``statement``: a DELETE that ends in ``IN (?)``. A list of placeholders takes half the time of a JSON array, for which
     SQLite makes a table."""
     for start, end in _parts(len(ids)):
-        connection.execute(_longer(statement, end - start), ids[start:end])
+        connection.execute(_with_placeholders(statement, end - start), ids[start:end])
 
 
 @cache
@@ -50,17 +50,17 @@ def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row],
     values: list[Any] = []
     for row in rows:
         values += row
-    connection.execute(_widened(statement, len(rows), after), values)
+    connection.execute(_with_groups(statement, len(rows), after), values)
 
 
 @cache
-def _widened(statement: str, size: int, after: str) -> str:
+def _with_groups(statement: str, size: int, after: str) -> str:
     head, _, group = statement.rpartition(" VALUES ")
     return f"{head} VALUES {', '.join([group] * size)} {after}"
 
 
 @cache
-def _longer(statement: str, size: int) -> str:
+def _with_placeholders(statement: str, size: int) -> str:
     return statement.replace("(?)", f"({', '.join('?' * size)})")
 
 

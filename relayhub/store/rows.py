@@ -48,4 +48,4 @@ def count(number: int) -> int:
 
 
 def nano(amount: int) -> int:
-    return min(max(amount, 0), MAX_NANO)
+    return amount if 0 <= amount <= MAX_NANO else min(max(amount, 0), MAX_NANO)

@@ -375,9 +375,10 @@ class Writer:
 def _push_nobody_aside() -> None:
     """On one processor the thread that is woken runs at once, finds the interpreter's lock held by the one that woke it, and
     goes back to sleep, three times over for each transaction. Linux leaves the one that runs alone if this one says so."""
-    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid it, and not every C library knows of it
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _fail(future: asyncio.Future[T], error: RelayhubError) -> None:

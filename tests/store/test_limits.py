@@ -33,6 +33,9 @@ ROOT = Path(__file__).parent.parent.parent
 MINUTE = 1_790_000_040.0
 """The beginning of one."""
 
+MIDNIGHT = 1_790_035_200.0
+"""In UTC."""
+
 
 async def change(key: Limited, limits: KeyLimits) -> None:
     now = await key.store.keys.get(key.key.key.id)
@@ -112,6 +115,32 @@ async def test_a_correction_never_reaches_a_later_window(tmp_path: Path) -> None
         await key.end(old, tokens=10)
         assert await key.refused(tokens=301) is not None
         assert await key.refused(tokens=300) is None
+
+
+async def test_a_calls_end_leaves_the_next_day_alone_which_a_job_has_begun(tmp_path: Path) -> None:
+    """Calls and jobs of a key are counted in one day: what the calls knew of it is yesterday's."""
+    clock, limits = FakeClock(MIDNIGHT - 50), KeyLimits(spend_per_day_nano=100)
+    async with open_limited(tmp_path / "b.db", limits, clock=clock) as key:
+        call = await key.call(40)
+        clock.advance(60)
+        await key.job(70)
+        await key.end(call, 10)
+        counts = await key.store.keys.counts(key.key.key.id)
+        assert counts[Window.DAY] == (MIDNIGHT, 70)
+        assert await key.refused(amount=31) is not None
+        assert await key.refused(amount=30) is None
+
+
+async def test_a_day_in_which_nothing_is_counted_yet_has_not_begun(tmp_path: Path) -> None:
+    """What was refused today does not keep a call of yesterday from being corrected there."""
+    clock, limits = FakeClock(MIDNIGHT - 50), KeyLimits(spend_per_day_nano=100)
+    async with open_limited(tmp_path / "b.db", limits, clock=clock) as key:
+        call = await key.call(40)
+        clock.advance(60)
+        assert await key.refused(amount=101) is not None
+        await key.end(call, 10)
+        counts = await key.store.keys.counts(key.key.key.id)
+        assert counts[Window.DAY] == (MIDNIGHT - 86400, 10)
 
 
 async def test_a_clock_that_goes_back_gives_no_second_minute(tmp_path: Path) -> None:

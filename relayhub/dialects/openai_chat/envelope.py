@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.fields import invalid_value, missing, optional, wrong_type
 from relayhub.dialects.openai_chat.normalise import are_regular
@@ -10,7 +12,7 @@ from relayhub.types.errors import invalid_request
 from relayhub.types.json import JsonObject
 
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
-"""The first that is there counts."""
+"""The first that is there counts. :func:`read_envelope` asks for each by name."""
 
 MAX_CHOICES = 128
 """What OpenAI itself allows for ``n``."""
@@ -63,8 +65,9 @@ def _checked_messages(request: JsonObject) -> bool:
         raise invalid_request("messages must contain at least one item.", code="empty_array", param="messages")
     for message in messages:
         if type(message) is not dict:
-            raise wrong_type(f"messages[{messages.index(message)}]", "an object")
-    return are_regular(messages)
+            index = [type(each) is dict for each in messages].index(False)
+            raise wrong_type(f"messages[{index}]", "an object")
+    return are_regular(cast("list[JsonObject]", messages))
 
 
 def _choices(request: JsonObject) -> int:

@@ -40,10 +40,10 @@ def normalised(body: bytes, cuts: Cuts = ()) -> bytes:
     return body[:start] + orjson.dumps(messages) + body[end:]
 
 
-def are_regular(messages: list[Json]) -> bool:
+def are_regular(messages: list[JsonObject]) -> bool:
     """Whether plainly nothing of them must change: far cheaper than a search through megabytes of base64."""
     for message in messages:
-        if type(message) is not dict or "tool_calls" in message or DETAILS in message:
+        if "tool_calls" in message or DETAILS in message:
             return False  # signatures may be in there
         content = message.get("content")
         if type(content) is list and not all(map(_is_regular_part, content)):

@@ -13,7 +13,7 @@ from enum import StrEnum
 import orjson
 from aiohttp import web
 
-from relayhub.accounts.estimate import Quote
+from relayhub.accounts.quote import Quote
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.fields import invalid_value
 from relayhub.dialects.jsontext import parse_object
