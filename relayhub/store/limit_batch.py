@@ -54,7 +54,7 @@ Counted: TypeAlias = "tuple[Window, int, Count | None]"
 
 
 Gauge: TypeAlias = "tuple[Window, int, int, Count]"
-"""One window of a key: its limit, what it counts, and its count. A named tuple would be taken apart three times as slowly."""
+"""One window of a key: its limit, what it counts, and its count. A named tuple would be taken apart six times as slowly."""
 
 
 @dataclass(slots=True)
