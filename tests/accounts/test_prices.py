@@ -18,6 +18,10 @@ from relayhub.types.usage import Usage
 
 MILLION = 1_000_000
 
+counts = st.integers(0, 10**7)
+prices = st.one_of(st.integers(0, 10**12), st.integers(0, 10**6).map(MILLION.__mul__))
+"""Of a million tokens; for one, that is seldom whole nano-USD unless it is made so."""
+
 
 @pytest.mark.parametrize(
     ("text", "nano"), [("0.15", 150_000_000), ("0", 0), ("3", 3_000_000_000), ("0.000000001", 1), ("1e-3", 1_000_000)]
@@ -43,12 +47,17 @@ def test_one_token_costs_at_least_something() -> None:
     assert Price(input=1).cost_nano(Usage(input_tokens=1)) == 1
 
 
-@given(st.integers(-5, 10**9), st.integers(-5, 10**9), st.integers(0, 10**12), st.integers(0, 10**12))
-def test_plain_counts_are_never_below_nothing(read: int, made: int, inp: int, out: int) -> None:
+@given(st.integers(-5, 10**9), st.integers(-5, 10**9), prices, prices, st.one_of(st.just(0), prices))
+def test_plain_counts_are_never_below_nothing(read: int, made: int, inp: int, out: int, call: int) -> None:
     """Whatever a plugin says, nothing costs less than nothing."""
-    price = Price(input=inp, output=out)
-    exact = Fraction(max(read, 0) * inp + max(made, 0) * out, MILLION)
+    price = Price(input=inp, output=out, call=call)
+    exact = Fraction(max(read, 0) * inp + max(made, 0) * out, MILLION) + call
     assert price.cost_nano(Usage(read, made)) == -(-exact.numerator // exact.denominator)
+
+
+@pytest.mark.parametrize("call", [0, 5])
+def test_whole_nano_usd_for_each_token(call: int) -> None:
+    assert Price(3 * MILLION, 7 * MILLION, call=call).cost_nano(Usage(100, 10)) == 100 * 3 + 10 * 7 + call
 
 
 def test_cached_written_and_reasoning_tokens_have_their_own_price() -> None:
@@ -60,10 +69,6 @@ def test_cached_written_and_reasoning_tokens_have_their_own_price() -> None:
 def test_without_their_own_price_they_cost_what_input_and_output_cost() -> None:
     usage = Usage(input_tokens=100, output_tokens=50, cached_tokens=60, cache_write_tokens=10, reasoning_tokens=40)
     assert Price(10 * MILLION, 20 * MILLION).cost_nano(usage) == 100 * 10 + 50 * 20
-
-
-counts = st.integers(0, 10**7)
-prices = st.integers(0, 10**12)
 
 
 @given(counts, counts, counts, counts, counts, prices, prices, st.one_of(st.none(), prices), prices)
