@@ -199,17 +199,17 @@ Key: TypeAlias = "tuple[str, str | None]"
 
 
 @dataclass(slots=True)
-class _Calls:
-    """Under way at a provider."""
+class ProviderLoad:
+    """Of a provider, with all its credentials and models. ``calls``: under way there."""
 
-    count: int = 0
+    calls: int = 0
 
 
 @dataclass(slots=True)
 class Load:
-    """Of one model of a credential. ``calls``: of its whole provider."""
+    """Of one model of a credential. ``provider``: the load of its provider, which ``busy`` is part of."""
 
-    calls: _Calls
+    provider: ProviderLoad
     busy: int = 0
     first_byte_s: float | None = None
 
@@ -244,13 +244,13 @@ class Health:
         self._elsewhere = elsewhere
         self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
         self._loads: OrderedDict[Key, Load] = OrderedDict()
-        self._calls: dict[str, _Calls] = {}
-        """By provider."""
+        self._providers: dict[str, ProviderLoad] = {}
+        """By configured name."""
 
     def renewed(self, terms: Terms) -> Health:
         """The same table under other terms: calls that have begun go on reporting to it."""
         health = Health(self._clock, terms, self._elsewhere)
-        health._circuits, health._loads, health._calls = self._circuits, self._loads, self._calls
+        health._circuits, health._loads, health._providers = self._circuits, self._loads, self._providers
         return health
 
     def forget(self, known_as: str) -> None:
@@ -296,8 +296,8 @@ class Health:
 
     def busy(self, provider: str) -> int:
         """Calls under way at a provider, by its configured name."""
-        calls = self._calls.get(provider)
-        return 0 if calls is None else calls.count
+        load = self._providers.get(provider)
+        return 0 if load is None else load.calls
 
     def _is_full(self, route: Route) -> bool:
         limit, name = route.provider.max_in_flight, route.provider.name
@@ -308,15 +308,15 @@ class Health:
     # --- what calls report --------------------------------------------------------------------------------------------
 
     def begin(self, route: Route) -> tuple[Load, bool]:
-        """A call sets out. Where it counts, to be said in its reports: nothing forgets that meanwhile; and whether it is a
-        probe."""
+        """A call sets out. Returns the load that it counts in, to be given with its reports, and whether it is a probe. The
+        load is not forgotten before :meth:`end`."""
         load = self._loads.get(route.key)
         if load is None:
             load = self._new_load(route)
         load.busy += 1
-        load.calls.count += 1
+        load.provider.calls += 1
         if self._elsewhere is not None and route.provider.max_in_flight is not None:
-            self._elsewhere.note(route.provider.name, load.calls.count)
+            self._elsewhere.note(route.provider.name, load.provider.calls)
         return load, bool(self._circuits) and self._probes(route)
 
     def _probes(self, route: Route) -> bool:
@@ -329,11 +329,12 @@ class Health:
         return probe
 
     def end(self, route: Route, load: Load) -> None:
-        """It is over, whatever came of it."""
-        load.busy -= 1
-        load.calls.count -= 1
+        """It is over, whatever came of it. Nothing is counted below zero, should that be said twice."""
+        if load.busy:
+            load.busy -= 1
+            load.provider.calls -= 1
         if self._elsewhere is not None and route.provider.max_in_flight is not None:
-            self._elsewhere.note(route.provider.name, load.calls.count)
+            self._elsewhere.note(route.provider.name, load.provider.calls)
 
     def answered(self, route: Route, load: Load, began: float, now: float) -> None:
         """The first byte has come of a call that ``began`` then (monotonic seconds)."""
@@ -404,7 +405,7 @@ class Health:
 
     def _new_load(self, route: Route) -> Load:
         """At most one other is forgotten for it: the longest known, or, if somebody uses that, it moves to the end."""
-        load = self._loads[route.key] = Load(self._calls.setdefault(route.provider.name, _Calls()))
+        load = self._loads[route.key] = Load(self._providers.setdefault(route.provider.name, ProviderLoad()))
         if len(self._loads) > MAX_TRACKED:
             oldest, known = self._loads.popitem(last=False)
             if known.busy:

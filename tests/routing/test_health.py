@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relayhub.dialects.upstream_errors import decode_error
+from relayhub.routing.catalog import Route
 from relayhub.routing.health import MAX_TRACKED, Cause, Health, State, Terms, Verdict, verdict_of
 from relayhub.testing import FakeClock
 from relayhub.types.errors import ErrorKind, HubError, UpstreamError, invalid_request
@@ -237,3 +238,42 @@ def test_a_wildcards_names_without_end_are_not_kept_without_end() -> None:
         table.call(FAILED, way=route("up", "a", upstream=f"x{number}"))
     assert len(table.health._circuits) <= MAX_TRACKED
     assert len(table.health._loads) <= MAX_TRACKED
+
+
+def busy(table: Table, way: Route) -> tuple[int, int]:
+    """Calls under way by this route, and at its provider."""
+    return table.health.standing(way).busy, table.health.busy(way.provider.name)
+
+
+def test_the_load_of_a_call_under_way_outlives_all_newer_ones() -> None:
+    table = Table()
+    load, _ = table.health.begin(UP)
+    for number in range(MAX_TRACKED + 10):
+        table.call(None, way=route("up", "a", upstream=f"x{number}"))
+    assert busy(table, UP) == (1, 1)
+    again, _ = table.health.begin(UP)
+    assert again is load
+    for _ in range(2):
+        table.health.end(UP, load)
+    assert busy(table, UP) == (0, 0)
+
+
+def test_the_load_of_a_call_under_way_outlives_its_credential() -> None:
+    table = Table()
+    load, _ = table.health.begin(UP)
+    table.health.forget("up#a")
+    assert busy(table, UP) == (1, 1)
+    table.health.end(UP, load)
+    assert busy(table, UP) == (0, 0)
+    table.health.forget("up#a")
+    assert table.health.observed("up#a") == []
+
+
+def test_an_end_that_is_told_twice_is_counted_once() -> None:
+    table = Table()
+    load, _ = table.health.begin(UP)
+    for _ in range(2):
+        table.health.end(UP, load)
+    assert busy(table, UP) == (0, 0)
+    table.health.begin(UP)
+    assert busy(table, UP) == (1, 1)
