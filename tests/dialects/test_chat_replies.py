@@ -211,6 +211,39 @@ def test_unbelievable_usage_is_none(usage: Any) -> None:
     assert CODEC.decode_reply(body).usage is None
 
 
+HUGE = ["1" * 400, "-" + "1" * 400, "1" * 5000, "1e400"]
+
+
+@pytest.mark.parametrize("huge", HUGE)
+@pytest.mark.parametrize(
+    "usage", ["%s", "[%s]", '{"prompt_tokens":%s}', '{"prompt_tokens_details":{"cached_tokens":%s}}']
+)
+def test_no_answer_of_the_byte_lane_is_refused_for_an_absurd_usage(usage: str, huge: str) -> None:
+    body = f'{{"model":"m","choices":[{{"message":{{}}}}],"usage":{usage % huge}}}'.encode()
+    assert CODEC.native_reply(body, view(rename_to="new")) == (body.replace(b'"m"', b'"new"', 1), None)
+
+
+@pytest.mark.parametrize("huge", HUGE)
+def test_the_byte_lane_reads_usage_beside_what_nobody_reads(huge: str) -> None:
+    body = f'{{"choices":[{{"message":{{}}}}],"usage":{{"prompt_tokens":3,"x":{huge},"completion_tokens":2}}}}'.encode()
+    assert CODEC.native_reply(body, view(rename_to=None)) == (body, Usage(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ('"choices":[],"usage":1e400', "upstream_invalid_response"),
+        ('"choices":{},"usage":1e400', "upstream_invalid_response"),
+        ('"choices":[{}],"usage":1e400,', "upstream_invalid_response"),
+        ('"choices":[{}],"usage":1e400,"error":{"message":"no"}', "upstream_error"),
+    ],
+)
+def test_an_absurd_usage_hides_no_other_fault(fields: str, code: str) -> None:
+    with pytest.raises(UpstreamError) as refused:
+        CODEC.native_reply(f"{{{fields}}}".encode(), view(rename_to=None))
+    assert refused.value.code == code
+
+
 def test_a_reply_of_another_dialect_is_written_by_the_book() -> None:
     parts = (ReasoningPart("think", signature="s"), TextPart("a"), TextPart("b"), ToolCallPart("t", "f", ""))
     message = Message(Role.ASSISTANT, parts, extras={"stop_sequence": "x"})

@@ -8,7 +8,7 @@ import orjson
 from relayhub.dialects.codec import Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
 from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
-from relayhub.dialects.openai_chat.usage import Said, usage_of
+from relayhub.dialects.openai_chat.usage import UsageValue, usage_of
 from relayhub.dialects.outline import members_around
 from relayhub.dialects.upstream_errors import in_stream_error
 from relayhub.types.errors import upstream_broke
@@ -19,11 +19,19 @@ _BOM = b"\xef\xbb\xbf"
 
 class _Reply(msgspec.Struct):
     choices: list[msgspec.Raw] = []
-    usage: Said = None
+    usage: UsageValue = None
+    error: object = None
+
+
+class _UncountedReply(msgspec.Struct):
+    """The same, with whatever usage: it is not read."""
+
+    choices: list[msgspec.Raw] = []
     error: object = None
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
+_UNCOUNTED_REPLY = msgspec.json.Decoder(_UncountedReply)
 
 
 def native_request(body: bytes, model: str, envelope: Envelope) -> bytes:
@@ -53,18 +61,28 @@ def _stream_options(body: bytes, span: Span | None, *, stream: bool) -> bytes | 
 
 
 def native_reply(body: bytes, rename_to: str | None) -> tuple[bytes, Usage | None]:
-    """Raises ``UpstreamError`` for an error object and for anything that is no chat completion."""
+    """Raises ``UpstreamError`` for an error object and for anything that is no chat completion. No answer is refused for
+    its usage, however absurd: that is none then."""
     if not body.isascii():
         body = valid_utf8(body.removeprefix(_BOM))
     try:
         reply = _REPLY.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        raise upstream_broke("it is not a chat completion in JSON") from None
+        reply = _uncounted(body)
     if reply.error:
         raise in_stream_error(member(body, "error"))
     if not reply.choices:
         raise upstream_broke("it has no choices")
     return body if rename_to is None else renamed(body, rename_to), usage_of(reply.usage)
+
+
+def _uncounted(body: bytes) -> _Reply:
+    """For an answer with a number in its usage that is too large to be read."""
+    try:
+        reply = _UNCOUNTED_REPLY.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise upstream_broke("it is not a chat completion in JSON") from None
+    return _Reply(reply.choices, None, reply.error)
 
 
 def renamed(body: bytes, rename_to: str | None) -> bytes:

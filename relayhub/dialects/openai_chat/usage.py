@@ -25,8 +25,9 @@ class Counts(msgspec.Struct):
     cached_tokens: object = None
 
 
-Said: TypeAlias = Counts | list[msgspec.Raw] | str | float | bool | None
-"""Any JSON, read for :func:`usage_of`."""
+UsageValue: TypeAlias = Counts | list[msgspec.Raw] | str | float | bool | None
+"""What may stand where a usage object belongs, decoded for :func:`usage_of`: any JSON but for numbers that are too large to
+be read, here and in what :class:`Counts` reads."""
 
 
 def read_usage(value: object) -> Usage | None:
@@ -34,46 +35,47 @@ def read_usage(value: object) -> Usage | None:
     return usage_of(msgspec.convert(value, Counts)) if isinstance(value, dict) else None
 
 
-def usage_of(counts: Said) -> Usage | None:
+def usage_of(value: UsageValue) -> Usage | None:
     """``None`` where there is no usage, or none that can be believed: the counts are another party's word, so they are taken
     only as integers within bounds, and details only within their totals."""
-    if not isinstance(counts, Counts):
+    if not isinstance(value, Counts):
         return None
-    given, made = counts.prompt_tokens, counts.completion_tokens
-    if type(given) is int and type(made) is int and 0 <= given <= _MOST and 0 <= made <= _MOST:
-        total, written = given, made  # nearly always
-    elif (given is None and made is None) or not (_may_count(given) and _may_count(made)):
+    prompt, completion = value.prompt_tokens, value.completion_tokens
+    if type(prompt) is int and type(completion) is int and 0 <= prompt <= _MOST and 0 <= completion <= _MOST:
+        total, written = prompt, completion  # nearly always
+    elif (prompt is None and completion is None) or not (_may_count(prompt) and _may_count(completion)):
         return None
     else:
-        total, written = _count(given), _count(made)
-    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
-    if not (prompt or completion or counts.prompt_cache_hit_tokens or counts.cached_tokens):
+        total, written = _count(prompt), _count(completion)
+    of_input, of_output = value.prompt_tokens_details, value.completion_tokens_details
+    if not (of_input or of_output or value.prompt_cache_hit_tokens or value.cached_tokens):
         return Usage(total, written)
-    said = prompt if isinstance(prompt, dict) else {}
-    thought = completion if isinstance(completion, dict) else {}
-    inside = _first(said.get("cached_tokens"))
-    beside = _first(counts.prompt_cache_hit_tokens, counts.cached_tokens)
+    of_input = of_input if isinstance(of_input, dict) else {}
+    of_output = of_output if isinstance(of_output, dict) else {}
+    inside = _believed(of_input.get("cached_tokens"))
+    beside = _believed(value.prompt_cache_hit_tokens, value.cached_tokens)
     cached = min(inside if inside is not None else beside or 0, total)
     return Usage(
         input_tokens=total,
         output_tokens=written,
         cached_tokens=cached,
-        cache_write_tokens=min(_count(said.get("cache_write_tokens")), total - cached),
-        reasoning_tokens=min(_count(thought.get("reasoning_tokens")), written),
+        cache_write_tokens=min(_count(of_input.get("cache_write_tokens")), total - cached),
+        reasoning_tokens=min(_count(of_output.get("reasoning_tokens")), written),
     )
 
 
 def _may_count(count: object) -> bool:
-    return count is None or _first(count) is not None
+    """Whether it can be believed, or is not there."""
+    return count is None or _believed(count) is not None
 
 
 def _count(count: object) -> int:
     """0 where it cannot be believed."""
-    return _first(count) or 0
+    return _believed(count) or 0
 
 
-def _first(*counts: object) -> int | None:
-    """Of those that can be believed."""
+def _believed(*counts: object) -> int | None:
+    """The first of them that can be believed, as an integer within bounds; ``None``: none can."""
     for count in counts:
         if type(count) is int and 0 <= count <= _MOST:
             return count
