@@ -206,6 +206,12 @@ class LeanReply:
         except Broken as error:
             self._break(error)
 
+    @property
+    def _untouched(self) -> bool:
+        """Not a byte has come. To be asked only while there is no head: what came so far is then either held as the beginning
+        of one, or was counted as an interim answer."""
+        return not (self._head_bytes or self._interim)
+
     def _read_head(self, data: bytes) -> None:
         if self._head_bytes:
             data, self._head_bytes = self._head_bytes + data, b""
@@ -313,7 +319,7 @@ class LeanReply:
         if self._over:
             return
         if self._head is None:
-            self.stale = self._connection.reused and not (self._head_bytes or self._interim)
+            self.stale = self._connection.reused and self._untouched
             self._fail(faults.broke_off(repr(error) if error else "the connection was closed"))
             return
         try:

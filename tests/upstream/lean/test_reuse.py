@@ -39,8 +39,9 @@ async def test_the_repetition_is_not_repeated(transport: LeanTransport) -> None:
     assert (len(upstream.requests), upstream.connections) == (3, 2)
 
 
-async def test_a_free_request_is_not_repeated_once_an_answer_has_begun(transport: LeanTransport) -> None:
-    async with raw_upstream(OK, answer_then_close(b"H"), OK) as upstream:
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_free_request_is_not_repeated_once_an_answer_has_begun(transport: LeanTransport, begun: bytes) -> None:
+    async with raw_upstream(OK, answer_then_close(begun), OK) as upstream:
         await post(transport, upstream.url)
         await failure(transport, upstream.url, effect=Effect.NONE)
     assert len(upstream.requests) == 2
