@@ -52,7 +52,7 @@ class Framing(Protocol):
 
 
 class Length(msgspec.Struct, eq=False):
-    """Content-Length. ``done``: so from the beginning, where there is no body."""
+    """Content-Length; see :func:`sized`."""
 
     _left: int
     done: bool
@@ -76,6 +76,11 @@ class Length(msgspec.Struct, eq=False):
 
     def end(self) -> None:
         raise Broken(f"the connection ended {self._left} bytes before the end of the answer")
+
+
+def sized(length: int) -> Length:
+    """A body of so many bytes; one of none is over before it begins."""
+    return Length(length, not length)
 
 
 class UntilClose:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
-from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose
+from relayhub.upstream.lean.framing import Broken, Chunked, Framing, UntilClose, sized
 
 _START = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++):([\t\x20-\x7e\x80-\xff]*+)")
@@ -76,8 +76,7 @@ class Heads:
         if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:
             headers = last.headers.copy()
             headers["content-length"] = differs.decode()
-            length = int(differs)
-            body = Length(length, length == 0)
+            body = sized(int(differs))
         elif not after and not differs:
             headers, body = last.headers.copy(), Chunked()
         else:
@@ -100,8 +99,7 @@ class Heads:
 
     def _learn(self, head: Head, method: str, before: bytes, after: bytes) -> None:
         """With headers of its own: those of the answer are its reader's."""
-        nothing = Length(0, done=True)
-        self._last = Head(head.status, head.headers.copy(), nothing, head.keep_alive, head.idle_s, head.coding)
+        self._last = Head(head.status, head.headers.copy(), sized(0), head.keep_alive, head.idle_s, head.coding)
         self._method, self._before, self._after, self._alike = method, before, after, len(before) + len(after)
 
 
@@ -169,10 +167,10 @@ def _framing(status: int, headers: dict[str, str], method: str, modern: bool) ->
     elif length is not None and not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH):
         raise Broken(f"the answer has the content-length {length[:80]!r}")
     if _is_bodiless(status, method):
-        return Length(0, done=True)
+        return sized(0)
     if coding is not None:
         return Chunked()
-    return UntilClose() if length is None else Length(int(length), done=int(length) == 0)
+    return UntilClose() if length is None else sized(int(length))
 
 
 def _is_bodiless(status: int, method: str) -> bool:

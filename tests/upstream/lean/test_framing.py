@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayhub.types.limits import MAX_CHUNK_LINE, MAX_UPSTREAM_HEAD
-from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose, chunk_start
+from relayhub.upstream.lean.framing import Broken, Chunked, Framing, Length, UntilClose, chunk_start, sized
 from relayhub.upstream.lean.head import parse_head
 
 BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
@@ -80,7 +80,7 @@ def test_no_part_of_a_chunked_body_passes_for_the_whole(pieces: list[bytes], cut
 
 @given(st.binary(min_size=1, max_size=100), CUTS)
 def test_no_part_of_a_body_with_a_length_passes_for_the_whole(body: bytes, cuts: list[int]) -> None:
-    framing = Length(len(body), done=not body)
+    framing = sized(len(body))
     assert feed(framing, *reads(body[:-1], cuts)) == body[:-1]
     assert not framing.done
     with pytest.raises(Broken):
@@ -139,7 +139,7 @@ def test_trailers_are_bounded_however_they_come() -> None:
     refuses(b"0\r\n", *most, line)
 
 
-@pytest.mark.parametrize("framing", [Length(2, done=False), Chunked()])
+@pytest.mark.parametrize("framing", [sized(2), Chunked()])
 def test_bytes_after_the_end_are_noticed_and_left_out(framing: Framing) -> None:
     data = b"ab" if isinstance(framing, Length) else chunked(b"ab")
     assert framing.feed(data + b"HTTP/1.1 200 OK") == b"ab"
@@ -147,6 +147,8 @@ def test_bytes_after_the_end_are_noticed_and_left_out(framing: Framing) -> None:
 
 
 def test_a_body_of_length_zero_is_over_before_it_begins() -> None:
+    assert sized(0).done
+    assert not sized(1).done
     assert parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "POST").body.done
 
 
