@@ -27,9 +27,15 @@ _SCALAR = re.compile(_STRING + rb"|[^ \t\n\r,}\]]+", re.DOTALL)
 _NESTING = re.compile(_STRING + rb"|[\[{]|[\]}]", re.DOTALL)
 
 _LONG = 1 << 14
+"""Bytes. A body that is shorter may be copied to learn something of it."""
 
 _TOO_MANY = limits.MAX_JSON_DEPTH + 1
-"""Opening brackets that may be nested too deep."""
+"""With fewer opening brackets, wherever they stand, nothing can be nested too deep. So they are counted first, up to that
+many of each kind: that is cheaper than :func:`depth`, and nearly always enough, though those inside strings count too.
+
+``count`` would look at every byte; ``replace`` and ``find`` search in larger steps. ``replace`` makes a copy for each kind,
+so it is for short bodies; ``find`` takes a step in Python for each bracket, of which long bodies, mostly long strings, have
+few."""
 
 _DEPTH_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
@@ -44,12 +50,11 @@ def parse_object(body: bytes) -> JsonObject:
         raise _refusal(body, error) from None
     if type(value) is not dict:
         raise invalid_request(f"The request body must be a JSON object, not {_kind(value)}.", code="invalid_json")
-    # Counting is cheap and nearly always enough; brackets inside strings count too, so only then look closer.
     size = len(body)
-    if size < _LONG:  # ``replace`` looks for them in larger steps than ``count`` does
+    if size < _LONG:  # not in a function: for most bodies the call would be a large part of what counting costs
         opened = 2 * size - len(body.replace(b"[", b"", _TOO_MANY)) - len(body.replace(b"{", b"", _TOO_MANY))
     else:
-        opened = _found(body, _TOO_MANY)
+        opened = _opened_in_long(body)
     if opened >= _TOO_MANY and depth(body) > limits.MAX_JSON_DEPTH:
         raise _too_deep()
     if size < _LONG and orjson.dumps(value) == body:
@@ -100,16 +105,15 @@ def _kind(value: Json) -> str:
             return "an array"
 
 
-def _found(body: bytes, most: int) -> int:
-    """How many opening brackets stand anywhere in ``body``, if those are not more than ``most``. ``find`` runs several times
-    faster than ``count`` as well, and long bodies are mostly long strings."""
-    found = 0
+def _opened_in_long(body: bytes) -> int:
+    """Opening brackets anywhere in a long body, counted up to ``_TOO_MANY``; see there."""
+    opened = 0
     for bracket in (b"[", b"{"):
         at = body.find(bracket)
-        while at >= 0 and found < most:
-            found += 1
+        while at >= 0 and opened < _TOO_MANY:
+            opened += 1
             at = body.find(bracket, at + 1)
-    return found
+    return opened
 
 
 def depth(body: bytes) -> int:
