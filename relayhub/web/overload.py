@@ -99,7 +99,7 @@ class Overload:
         self.clients -= 1
 
     def reason(self, now: float | None = None) -> str | None:
-        """Why no request can be taken now. ``now``: monotonic seconds, of whoever knows them."""
+        """Why no request can be taken now. ``now``: the caller's monotonic seconds, from the same clock."""
         if now is None:
             now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_S:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from relayhub.gateway.answers import JSON
 from relayhub.types.call import Dialect
 
+_NO_ID = "\0"
+"""Where an id belongs; nothing else in a head has it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -17,15 +20,16 @@ class Place:
     dialect: Dialect
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
     _around_id: tuple[str, ...] = field(init=False)
-    """What stands before and behind the request's id, each time, in the head of a whole answer up to the length."""
+    """What stands before and behind the request's id, each time, in a :meth:`whole_answer_head` up to the length."""
 
     def __post_init__(self) -> None:
-        lines = "".join(f"{name}: {value}\r\n" for name, value in answer_headers("%", self.dialect).items())
+        lines = "".join(f"{name}: {value}\r\n" for name, value in answer_headers(_NO_ID, self.dialect).items())
         start = f"HTTP/1.1 200 OK\r\n{lines}content-type: {JSON}\r\ncontent-length: "
-        object.__setattr__(self, "_around_id", tuple(start.split("%")))
+        object.__setattr__(self, "_around_id", tuple(start.split(_NO_ID)))
 
-    def whole_head(self, request_id: str, length: int, date: str) -> bytes:
-        """Of a whole answer."""
+    def whole_answer_head(self, request_id: str, length: int, date: str) -> bytes:
+        """The head of an answer in one piece that has no headers but its own: status 200, and ``length`` bytes of JSON.
+        ``date``: as in the header of that name. The same as :func:`relayhub.web.quick.answer.whole_answer` writes."""
         return f"{request_id.join(self._around_id)}{length}\r\ndate: {date}\r\n\r\n".encode()
 
 
