@@ -53,7 +53,8 @@ class ClientView(msgspec.Struct, frozen=True):
 
     ``model``: the public name that it sees; ``upstream_model``: the upstream's. ``call_id`` and ``created`` (unix
     seconds): for ids and times that the upstream's dialect has no field for. ``input_estimate``: tokens of the request,
-    for dialects that announce them before the upstream has counted. ``request``: as decoded; ``None`` in the byte lane.
+    for dialects that announce them before the upstream has counted. Both may be 0 in the byte lane, where answers have their
+    own: they are on a :class:`relayhub.gateway.steady.SteadyWay`. ``request``: as decoded; ``None`` in the byte lane.
     """
 
     envelope: Envelope

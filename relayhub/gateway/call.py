@@ -54,7 +54,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         text_bytes, body = self.envelope.text_bytes, self.body
         if text_bytes is not None:
             return text_bytes
-        return sum(map(len, body)) if type(body) is tuple else len(body)
+        return len(body) if isinstance(body, bytes) else sum(map(len, body))
 
 
 class Client(Protocol):
