@@ -18,7 +18,7 @@ from typing import TypeAlias
 from relayhub.store import refusals
 from relayhub.store.known import JOBS_EPOCH, Count, HoldRow, Known
 from relayhub.store.many import insert_many
-from relayhub.store.rows import MAX_COUNT, Row, count
+from relayhub.store.rows import Row, count
 from relayhub.store.windows import Calendar, Window
 from relayhub.types.call import UsageRecord
 from relayhub.types.errors import ClientError
@@ -175,8 +175,7 @@ class LimitBatch:
         tokens = video_ms = 0  # a call without an account of itself has used nothing
         if record is not None:
             usage, media = record.usage, record.media
-            given, made = usage.input_tokens, usage.output_tokens
-            tokens = given + made if 0 <= given | made < MAX_COUNT else count(given) + count(made)
+            tokens = count(usage.input_tokens) + count(usage.output_tokens)
             video_ms = 0 if media is None else count(media.video_ms)
         more = (0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount)
         for window, measure, used in self._counted(hold.key_id, hold.windows, job=job):

@@ -112,7 +112,7 @@ def _filled(record: UsageRecord) -> int:
 def _usual(entry: int, record: UsageRecord) -> Row:
     model, sent_to, usage = record.model, record.upstream_model, record.usage
     given, made = usage.input_tokens, usage.output_tokens
-    if not 0 <= given | made < MAX_COUNT:  # one of them is absurd
+    if not (0 <= given <= MAX_COUNT and 0 <= made <= MAX_COUNT):
         given, made = count(given), count(made)
     return (
         entry,

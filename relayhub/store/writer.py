@@ -11,7 +11,6 @@ without a hold. Settlements and releases stay, in order, until they are written 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
 import sys
@@ -203,7 +202,6 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        _push_nobody_aside()
         queue, stop = self._queue, self._stop
         while not stop.is_set():
             if not queue:
@@ -370,15 +368,6 @@ class Writer:
             future.set_result(answer)
         elif isinstance(intent, OpenHold) and answer is not None:
             self.submit(EndHold(answer, None, charge=False))  # its caller left: see OpenHold.abandoned
-
-
-def _push_nobody_aside() -> None:
-    """On one processor the thread that is woken runs at once, finds the interpreter's lock held by the one that woke it, and
-    goes back to sleep, three times over for each transaction. Linux leaves the one that runs alone if this one says so."""
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid it, and not every C library knows of it
-            if os.sched_getscheduler(0) == os.SCHED_OTHER:
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _fail(future: asyncio.Future[T], error: RelayhubError) -> None:

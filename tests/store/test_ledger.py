@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import sqlite3
-import sys
-import threading
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from relayhub.store import writer
 from relayhub.store.intents import Settled
 from relayhub.store.usage import UsageFilter
+from relayhub.store.windows import Window
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import ClientError, ErrorKind
+from relayhub.types.key_limits import KeyLimits
 from relayhub.types.money import MAX_NANO
 from relayhub.types.usage import Usage
 from tests.support.books import open_books, record
+from tests.support.limited import open_limited
 
 
 @pytest.fixture
@@ -230,34 +229,15 @@ async def test_absurd_numbers_and_texts_are_stored_within_bounds(path: Path) -> 
         assert await books.store.ledger.check() == []
 
 
-async def scheduled(path: Path) -> dict[str, int]:
-    """How each thread is that a store starts, and how this one is."""
-    before = {thread.native_id for thread in threading.enumerate()}
-    async with open_books(path) as books:
-        await books.hold(400)
-        made = [thread for thread in threading.enumerate() if thread.native_id not in before]
-        said = {thread.name: os.sched_getscheduler(thread.native_id or 0) for thread in made}
-        return {**said, "this": os.sched_getscheduler(0)}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread say so")
-async def test_the_ledgers_thread_pushes_nobody_aside_and_all_others_are_scheduled_as_ever(path: Path) -> None:
-    if os.sched_getscheduler(0) != os.SCHED_OTHER:
-        pytest.skip("these tests run under another policy, which the ledger leaves alone")
-    said = await scheduled(path)
-    assert said.pop("relayhub-ledger") == os.SCHED_BATCH
-    assert {*said.values()} == {os.SCHED_OTHER}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a thread say so")
-@pytest.mark.parametrize("forbidden", ["sched_getscheduler", "sched_setscheduler"])
-async def test_the_ledger_works_where_its_thread_may_not_say_so(
-    path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: str
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSYS, "not here")
-
-    monkeypatch.setattr(writer.os, forbidden, refuse)
-    async with open_books(path) as books:
-        hold = await asyncio.wait_for(books.hold(400), 10)
-        assert await books.store.ledger.settle(hold, record(cost_nano=150)) == Settled(150, 0)
+async def test_counts_that_a_plugin_gives_as_fractions_are_charged_like_all_others(path: Path) -> None:
+    usage = Usage(cast(int, 3.0), 2, cast(int, 1.0))
+    async with open_limited(path, KeyLimits(tokens_per_minute=1000)) as key:
+        hold = await key.call(100, tokens=50)
+        said = replace(record(cost_nano=50), usage=usage, status=200)
+        assert await key.store.ledger.settle(hold, said) == Settled(50, 0)
+        with closing(sqlite3.connect(path)) as connection:
+            shown = "input_tokens, output_tokens, cached_tokens, cost_nano"
+            assert connection.execute(f"SELECT {shown} FROM usage").fetchall() == [(3, 2, 1, 50)]
+        counts = await key.store.keys.counts(key.key.key.id)
+        assert counts[Window.TOKENS][1] == 5
+        assert await key.store.ledger.check() == []
