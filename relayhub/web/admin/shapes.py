@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -75,9 +75,13 @@ Moment: TypeAlias = AwareDatetime
 """ISO 8601 with a time zone."""
 
 
+_MICROSECOND = timedelta(microseconds=1)
+
+
 def moment(at: float) -> datetime:
     """Never later than ``at``, so that what is asked for "since" its own time is found."""
-    return datetime.fromtimestamp(math.floor(at * 1e6) / 1e6, UTC)
+    shown = datetime.fromtimestamp(math.floor(at * 1e6) / 1e6, UTC)
+    return shown if shown.timestamp() <= at else shown - _MICROSECOND  # ``at * 1e6`` may have been rounded up
 
 
 def moment_or_none(at: float | None) -> datetime | None:
