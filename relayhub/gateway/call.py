@@ -17,8 +17,9 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """What a client asked for. ``gc=False``, as for all that is made for every call and holds nothing but values: what is put
     into it must never lead back to it, for such a cycle is never freed.
 
-    ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds; ``body``, where it is
-    bytes, has passed the strict JSON check; ``client`` is the client's address, for the log. ``provider``: the only one
+    ``dialect`` is a ``Dialect``, or the name of a plugin's. ``received_at`` is monotonic seconds: when its body was
+    there, on the framework's way when it had just been read; ``body``, where it is bytes, has passed the strict JSON check;
+    ``client`` is the client's address, for the log. ``provider``: the only one
     that may serve it, by its configured name or its type. ``headers``: the client's headers that belong to the dialect,
     names lower case.
     """
