@@ -107,6 +107,11 @@ class Intent(Generic[T_co]):
     kept: ClassVar[bool] = False
     power: ClassVar[bool] = False
 
+    @property
+    def patient(self) -> bool:
+        """It may wait a little for others to share its transaction."""
+        return False
+
 
 class OpenHold(msgspec.Struct, Intent[int | None], gc=False):
     """Write a hold; answers its id. ``abandoned``: set by a caller that left before the writer came to it; the answer is
@@ -125,6 +130,11 @@ class EndHold(msgspec.Struct, Intent[Settled], gc=False):
     record: UsageRecord | None
     charge: bool
     kept: ClassVar[bool] = True
+
+    @property
+    def patient(self) -> bool:
+        """A stream has shown its client all but the end."""
+        return self.record is not None and self.record.stream
 
 
 @dataclass(frozen=True, slots=True)

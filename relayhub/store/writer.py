@@ -60,6 +60,12 @@ LINGER_S = 0.005
 FEW_LINGER_S = 0.0005
 """So long for each item where they are fewer, if such waits have paid of late. A lone call never waits."""
 
+COMPANY_S = 0.01
+"""So long what is patient waits for others, where others have come of late. Whatever is not takes it along at once."""
+
+LIVELY_S = 0.05
+"""For so long after a transaction there may be others."""
+
 _NEVER = sys.maxsize
 
 _FIRST_PAUSE_S = 0.05
@@ -129,6 +135,9 @@ class Writer:
         self._expected = 0
         """Items that may soon follow those of the last transaction."""
         self._patience = Patience()
+        self._company = Patience()
+        self._gathering = False
+        """What is patient waits, at most until a timer says :meth:`_gathered`."""
         self._connection: sqlite3.Connection | None = None
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
@@ -168,9 +177,23 @@ class Writer:
             self._loop.call_soon(told, refusal)
             return
         queue.append((intent, told))
-        if len(queue) >= self._wake_at:
+        if len(queue) >= self._wake_at and not (intent.patient and self._in_company()):
             self._wake_at = _NEVER
             self._loop.call_soon(self._bell.ring)  # what else comes in this turn is written with it
+
+    def _in_company(self) -> bool:
+        """Whether what is patient is kept waiting; it is not written by itself then."""
+        if not self._gathering:
+            self._gathering = time.monotonic() - self._committed_at < LIVELY_S and self._company.waits()
+            if self._gathering:
+                self._loop.call_later(COMPANY_S, self._gathered)
+        return self._gathering
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._company.note(paid=len(self._queue) != 1)
+        if len(self._queue) >= self._wake_at:
+            self._wake()
 
     def _refusal(self, intent: Intent[object]) -> RelayhubError | None:
         """Why it is not even taken."""

@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from relayhub.types.errors import HubError
 from relayhub.types.media import MediaUsage
 from relayhub.types.on_disconnect import OnDisconnect
 from relayhub.types.usage import Usage
-from tests.support.books import open_books, record
+from tests.support.books import Transactions, open_books, record
 
 SELDOM: list[dict[str, Any]] = [
     {},
@@ -43,17 +42,6 @@ COLUMNS = (
     *("on_disconnect", "stream", "measured", "outcome", "duration_ms"),
     *("attempts", "input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
 )
-
-
-@dataclass
-class Transactions:
-    """How many there were."""
-
-    seen: list[str] = field(default_factory=list)
-
-    def on_step(self, name: str) -> None:
-        if name == "after_commit":
-            self.seen.append(name)
 
 
 def read(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from relayhub.accounts.issuing import IssuedKey, issue_key
@@ -57,6 +57,17 @@ class Books:
         """total, used, held."""
         balance = (await self.store.accounts.get(self.account_id)).balance
         return balance.total_nano, balance.used_nano, balance.held_nano
+
+
+@dataclass
+class Transactions:
+    """How many there were."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def on_step(self, name: str) -> None:
+        if name == "after_commit":
+            self.seen.append(name)
 
 
 @asynccontextmanager
