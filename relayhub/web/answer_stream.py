@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
 from relayhub.types.limits import WRITE_STALL_S
+from relayhub.web.head_waits import HeadWaits
 
 DROPPED = "x-relayhub-dropped"
 
@@ -24,11 +25,11 @@ STREAM_HEADERS = {
 
 class AnswerStream(ABC):
     """The common half of a :class:`relayhub.gateway.call.Client`. Use as an async context manager around the call: leaving
-    stops its timer.
+    ends its waiting.
 
-    For a stream, ``head_wait_s`` after the start without a first event the head goes out with ``keep_alive``, and after
-    every ``keep_alive_s`` of silence it is sent again; where that is ``None`` the client waits for the real status. For a
-    whole answer (``framing`` ``None``) nothing is sent before it is complete.
+    For a stream, as long after the start as ``head_waits`` says without a first event the head goes out with
+    ``keep_alive``, and after every ``keep_alive_s`` of silence it is sent again; where that is ``None`` the client waits for
+    the real status. For a whole answer (``framing`` ``None``) nothing is sent before it is complete.
     """
 
     def __init__(
@@ -37,16 +38,18 @@ class AnswerStream(ABC):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_wait_s: float,
+        head_waits: HeadWaits,
         keep_alive_s: float,
     ) -> None:
         self._headers = dict(headers)
         self._framing = framing
         self._sign_of_life = keep_alive if framing is not None else None
-        self._head_wait_s = head_wait_s
+        self._head_waits = head_waits
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
         self.last_write = 0.0
+        self._waits = False
+        """Among ``head_waits``; later it has a timer."""
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
 
@@ -74,8 +77,9 @@ class AnswerStream(ABC):
     def begin(self) -> None:
         """What ``async with`` does, for whoever does without; :meth:`close` it."""
         if self._sign_of_life is not None:
-            self.last_write = self._loop.time()
-            self._timer = self._loop.call_later(self._head_wait_s, self._tick)
+            now = self.last_write = self._loop.time()
+            self._waits = True
+            self._head_waits.begin(self, now)
 
     async def __aenter__(self) -> AnswerStream:
         self.begin()
@@ -128,9 +132,17 @@ class AnswerStream(ABC):
         return "application/json" if self._framing is Framing.ARRAY else "text/event-stream; charset=utf-8"
 
     def _stop_timer(self) -> None:
+        if self._waits:
+            self._waits = False
+            self._head_waits.end(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def head_is_late(self) -> None:
+        """See :class:`relayhub.web.head_waits.WaitsForHead`."""
+        self._waits = False
+        self._tick()
 
     def _tick(self) -> None:
         """Write a comment if there was silence, and set the timer for when there next could have been."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from relayhub.dialects.codec import Framing
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
+from relayhub.web.head_waits import HeadWaits
 
 PIECE = 256 << 10
 """Bytes of a whole answer that are written at a time. One that is larger is written while the call lasts, so that it counts
@@ -26,11 +27,11 @@ class ClientStream(AnswerStream):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_wait_s: float,
+        head_waits: HeadWaits,
         keep_alive_s: float,
     ) -> None:
         super().__init__(
-            headers, framing=framing, keep_alive=keep_alive, head_wait_s=head_wait_s, keep_alive_s=keep_alive_s
+            headers, framing=framing, keep_alive=keep_alive, head_waits=head_waits, keep_alive_s=keep_alive_s
         )
         self._request = request
         self._opening = asyncio.Lock()

@@ -22,6 +22,7 @@ from relayhub.store.store import Store
 from relayhub.types.errors import RelayhubError
 from relayhub.web.admin.context import AdminContext
 from relayhub.web.client_address import Network
+from relayhub.web.head_waits import HeadWaits
 from relayhub.web.media_desk import MediaDesk
 
 
@@ -36,10 +37,12 @@ class Serving:
     counting: Counting
     media: MediaDesk
     admin: AdminContext
+    head_waits: HeadWaits = field(init=False)
     body_limit: int = field(init=False)
     """Bytes: asked for every request, and ``server`` takes its time to answer."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "head_waits", HeadWaits(self.server.head_wait_s))
         object.__setattr__(self, "body_limit", self.server.body_limit)
 
 

@@ -17,6 +17,7 @@ from relayhub.web import answer_stream
 from relayhub.web.application import build_runner
 from relayhub.web.client_stream import ClientStream
 from relayhub.web.head_timer import head_arrived
+from relayhub.web.head_waits import HeadWaits
 from relayhub.web.listener import listen
 from tests.faults.asking import connected, read_all, read_until
 
@@ -126,7 +127,9 @@ async def test_a_client_that_stops_reading_counts_as_gone(monkeypatch: pytest.Mo
     ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     async def flood(request: web.Request) -> web.StreamResponse:
-        client = ClientStream(request, {}, framing=Framing.SSE, keep_alive=b": \n\n", head_wait_s=60, keep_alive_s=60)
+        client = ClientStream(
+            request, {}, framing=Framing.SSE, keep_alive=b": \n\n", head_waits=HeadWaits(60), keep_alive_s=60
+        )
         started = time.monotonic()
         async with client:
             try:

@@ -30,6 +30,7 @@ from relayhub.upstream.lean.framing import Chunked
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.answer_stream import PUSHED
+from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.answer import QuickAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -109,7 +110,9 @@ class Hub:
         self.reply = LeanReply(self.upstream, "POST", Deadlines(), self.upstream.loop.time() + 60, lambda *_: None)
         self.line = Line()
         self.stream = stream or ChatNativeStream(rename_to=rename_to, include_usage=True)
-        self.client = QuickAnswer(self.line, {}, framing=Framing.SSE, keep_alive=None, head_wait_s=60, keep_alive_s=60)
+        self.client = QuickAnswer(
+            self.line, {}, framing=Framing.SSE, keep_alive=None, head_waits=HeadWaits(60), keep_alive_s=60
+        )
         self.relaying = StreamRelay(self.stream, self.client, cast("Tally", Noted()))
         self.expressed = 0
 

@@ -119,7 +119,7 @@ async def serve(request: web.Request, principal: Principal, asked: Asked) -> web
         response_headers(request, asked.dialect),
         framing=envelope.framing if envelope.stream else None,
         keep_alive=context.keep_alive(asked.dialect),
-        head_wait_s=context.server.head_wait_s,
+        head_waits=context.serving.head_waits,
         keep_alive_s=context.server.keep_alive_s,
     )
     async with client:

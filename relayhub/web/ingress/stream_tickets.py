@@ -186,14 +186,14 @@ def _over(request: web.Request) -> web.Response:
 
 
 async def _relay(request: web.Request, follower: Follower) -> web.StreamResponse:
-    server = request.app[CONTEXT].server
+    serving = request.app[CONTEXT].serving
     client = ClientStream(
         request,
         {**response_headers(request, DIALECT), **NO_STORE},
         framing=Framing.SSE,
         keep_alive=KEEP_ALIVE,
-        head_wait_s=server.head_wait_s,
-        keep_alive_s=server.keep_alive_s,
+        head_waits=serving.head_waits,
+        keep_alive_s=serving.server.keep_alive_s,
     )
     async with client:
         try:

@@ -13,6 +13,7 @@ from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.upstream.lean.sink import Express
 from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound
+from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.express import ChunkLine, ExpressLane
 
 OK = 200
@@ -62,11 +63,11 @@ class QuickAnswer(AnswerStream, ChunkClient):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_wait_s: float,
+        head_waits: HeadWaits,
         keep_alive_s: float,
     ) -> None:
         super().__init__(
-            headers, framing=framing, keep_alive=keep_alive, head_wait_s=head_wait_s, keep_alive_s=keep_alive_s
+            headers, framing=framing, keep_alive=keep_alive, head_waits=head_waits, keep_alive_s=keep_alive_s
         )
         self.line: Line = line
         self.status: int | None = None

@@ -137,7 +137,7 @@ class Visit(msgspec.Struct, eq=False):
                 answer_headers(self.request_id, self._place.dialect),
                 framing=call.envelope.framing if call.envelope.stream else None,
                 keep_alive=self._serving.codecs.chat[call.dialect].keep_alive,
-                head_wait_s=server.head_wait_s,
+                head_waits=self._serving.head_waits,
                 keep_alive_s=server.keep_alive_s,
             )
             answer.begin()
