@@ -111,7 +111,7 @@ class LikeFrames:
         if span is None or _read(frame[span[0] : span[1]]) != text:
             return False
         before, after = frame[: span[0]], frame[span[1] :]
-        if b"\\" in before or b"\\" in after:
+        if before.find(b"\\") >= 0 or after.find(b"\\") >= 0:
             return False
         self._before = before
         self._split(after)
@@ -128,7 +128,7 @@ class LikeFrames:
 
 def _is_one(data: bytes) -> bool:
     """A frame, and its lines all end in one way."""
-    blank = b"\r\n\r\n" if b"\r" in data else b"\n\n"
+    blank = b"\r\n\r\n" if data.find(b"\r") >= 0 else b"\n\n"
     if not data.startswith(_FIELDS) or data.find(blank) != len(data) - len(blank):
         return False
     lines = data.count(b"\n")

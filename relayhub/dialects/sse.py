@@ -41,7 +41,7 @@ class FrameSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises ``UpstreamError`` on a frame over the limit, once the frames before it
         have been given out."""
-        if self._only_lf and b"\r" in data:
+        if self._only_lf and data.find(b"\r") >= 0:
             self._only_lf = self._plain = False
         if self._only_lf and not self._buffer and data.endswith(b"\n\n") and len(data) <= self._max_frame:
             if data.find(b"\n") == len(data) - 2:  # (looking for a single byte is several times faster than for two)
@@ -103,7 +103,7 @@ class FrameSplitter:
 
 def data_of(frame: bytes) -> bytes | None:
     """The data of a frame, its lines joined with LF; ``None`` where there is none (comments, bare ``event:``, …)."""
-    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:
+    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and frame.find(b"\r") < 0:
         return frame[6:-2] or None
     lines = [value for line in frame.splitlines() if (value := _data_line(line)) is not None]
     return b"\n".join(lines) or None

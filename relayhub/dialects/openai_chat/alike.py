@@ -109,7 +109,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def _is_one_line(frame: bytes) -> bool:
     """And a blank one, ended by line feeds alone."""
-    return frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame
+    return frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2 and frame.find(b"\r") < 0
 
 
 def _text_of(chunk: Chunk) -> bytes | None:

@@ -148,7 +148,7 @@ class ChatNativeStream(Comparing):
         if not self._observe(chunk, data):
             return b""
         shown = frame if self._renamer is None else self._renamer.rename(frame, data)
-        if not (self._ending.any_finished or (first and _SPEAKER in frame)):
+        if not (self._ending.any_finished or (first and frame.find(_SPEAKER) >= 0)):
             self._alike.learn(frame, shown, chunk)
         return shown
 
