@@ -18,6 +18,7 @@ from relayhub.dialects.openai_chat.upstream_json import (
     string,
     text_of,
 )
+from relayhub.dialects.openai_chat.usage import Counts
 from relayhub.types.json import Json, JsonObject
 
 
@@ -63,10 +64,10 @@ class Choice(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct):
-    """``error`` and ``usage`` are whatever the upstream put there."""
+    """``error`` is whatever the upstream put there."""
 
     choices: list[Choice] | None = None
-    usage: dict[str, object] | None = None
+    usage: Counts | None = None
     error: object = None
 
 
@@ -87,7 +88,7 @@ def _coerced(value: JsonObject) -> Chunk:
     usage, error = value.get("usage"), value.get("error")
     return Chunk(
         [_coerced_choice(choice) for choice in objects(value.get("choices"))],
-        {**usage} if isinstance(usage, dict) else None,
+        msgspec.convert(usage, Counts) if isinstance(usage, dict) else None,
         error,
     )
 

@@ -10,8 +10,8 @@ from relayhub.dialects.openai_chat.alike import AlikeFrames
 from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
-from relayhub.dialects.openai_chat.upstream_json import member, untyped, valid_utf8
-from relayhub.dialects.openai_chat.usage import read_usage
+from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
+from relayhub.dialects.openai_chat.usage import usage_of
 from relayhub.dialects.sse import FrameSplitter, data_of, frame_of
 from relayhub.dialects.upstream_errors import in_stream_error, raise_error_body
 from relayhub.types.errors import UpstreamError
@@ -98,21 +98,28 @@ class ChatNativeStream(Comparing):
         return self._ending.done or self._failure is not None
 
     def feed(self, data: bytes) -> bytes:
-        if (chars := self._alike.chars(data, 0, len(data))) >= 0:
+        alike = self._alike
+        if (chars := alike.chars(data, 0, len(data))) >= 0:
             self.delivered_chars += chars
-            return self._alike.shown(data, 0, len(data))
+            return alike.shown(data, 0, len(data))
         if self._failure is not None:
             raise self._failure
         out: list[bytes] = []
         try:
-            for frame in self._frames.feed(data):
-                out.append(self._frame(frame))
+            frames = self._frames.feed(data)
+            several = len(frames) > 1
+            for frame in frames:
+                if several and (chars := alike.chars(frame, 0, len(frame))) >= 0:
+                    self.delivered_chars += chars
+                    out.append(alike.shown(frame, 0, len(frame)))
+                else:
+                    out.append(self._frame(frame))
         except UpstreamError as error:
             self._failure = error
-            self._alike.forget()
+            alike.forget()
             if not any(out):
                 raise
-        self._alike.paused = not self._frames.between_frames
+        alike.paused = not self._frames.between_frames
         return b"".join(out)
 
     def finish(self) -> bytes:
@@ -130,7 +137,8 @@ class ChatNativeStream(Comparing):
         return b"" if data is None else self._frame(frame_of(data))
 
     def _frame(self, frame: bytes) -> bytes:
-        if self._ending.done:
+        ending = self._ending
+        if ending.done:
             return b""
         if not frame.isascii():
             frame = valid_utf8(frame)
@@ -141,14 +149,14 @@ class ChatNativeStream(Comparing):
         if chunk is None:
             # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
             if data.strip() == DONE:
-                self._ending.end()
+                ending.end()
                 self._alike.forget()
             return b""
-        first = not self._ending.begun
+        first = not ending.begun
         if not self._observe(chunk, data):
             return b""
         shown = frame if self._renamer is None else self._renamer.rename(frame, data)
-        if not (self._ending.any_finished or (first and frame.find(_SPEAKER) >= 0)):
+        if not (ending.any_finished or (first and frame.find(_SPEAKER) >= 0)):
             self._alike.learn(frame, shown, chunk)
         return shown
 
@@ -156,18 +164,19 @@ class ChatNativeStream(Comparing):
         """Keep the books. False for the usage event of a client that did not ask for it."""
         if chunk.error:
             raise in_stream_error(member(data, "error"))
-        self.started = self._ending.begun = True
-        if chunk.usage is not None:
-            self.usage = read_usage(untyped(chunk.usage)) or self.usage
-        if not chunk.choices:
-            return self._include_usage or chunk.usage is None
-        for position, choice in enumerate(chunk.choices):
+        ending, usage, choices = self._ending, chunk.usage, chunk.choices
+        self.started = ending.begun = True
+        if usage is not None:
+            self.usage = usage_of(usage) or self.usage
+        if not choices:
+            return self._include_usage or usage is None
+        for position, choice in enumerate(choices):
             index = position if choice.index is None else choice.index
-            if not self._ending.see(index):
+            if not ending.see(index):
                 continue
             if choice.delta is not None:
                 self.delivered_chars += choice.delta.chars()
             if choice.finish_reason:
-                self._ending.finish(index)
+                ending.finish(index)
                 self._alike.forget()
         return True
