@@ -24,6 +24,8 @@ from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import HttpReply, HttpRequest
 
+_SSE = Framing.SSE
+
 CHARS_PER_TOKEN = 3
 """For charging a call whose upstream never said what it used: between English (4) and Chinese (1 to 2)."""
 
@@ -128,7 +130,7 @@ class NativeChat(msgspec.Struct, eq=False):
         return chars_of(self.codec.decode_reply(body))
 
     def stream(self, headers: Mapping[str, str]) -> LaneStream:
-        if self.call.envelope.framing is Framing.SSE:
+        if self.call.envelope.framing is _SSE:
             refuse_content(headers, "application/json")
         stream = self.codec.native_stream(self.view)
         if self.state is None:

@@ -125,11 +125,7 @@ class AnswerStream(ABC):
             raise ClientLeft from error
 
     def _stream_headers(self) -> dict[str, str]:
-        return {**STREAM_HEADERS, **self._headers, "content-type": self._stream_type}
-
-    @property
-    def _stream_type(self) -> str:
-        return "application/json" if self._framing is Framing.ARRAY else "text/event-stream; charset=utf-8"
+        return {**STREAM_HEADERS, **self._headers, "content-type": stream_type(self._framing)}
 
     def _stop_timer(self) -> None:
         if self._waits:
@@ -158,6 +154,10 @@ class AnswerStream(ABC):
             await self.write(self._sign_of_life or b"")
         except ClientLeft:
             self._stop_timer()  # the call is cancelled by whoever notices the closed connection
+
+
+def stream_type(framing: Framing | None) -> str:
+    return "application/json" if framing is Framing.ARRAY else "text/event-stream; charset=utf-8"
 
 
 def bound(transport: asyncio.WriteTransport | None) -> None:

@@ -12,7 +12,7 @@ from relayhub.gateway.call import ClientLeft
 from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.upstream.lean.sink import Express
-from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound
+from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound, stream_type
 from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.express import ChunkLine, ExpressLane
 
@@ -147,7 +147,8 @@ class QuickAnswer(AnswerStream, ChunkClient):
         self.status = OK
         self.streaming = True
         bound(self.line.transport)
-        return _STREAM % (_lines(self._headers), self._stream_type.encode(), self.line.date().encode())
+        start = _ARRAYS if self._framing is _ARRAY else _EVENTS
+        return start % (_lines(self._headers), self.line.date().encode())
 
     def _put(self, data: bytes) -> None:
         transport = self.line.transport
@@ -189,7 +190,12 @@ def _lines(headers: Mapping[str, str]) -> bytes:
     return lines.encode("utf-8", "surrogateescape")
 
 
-_STREAM = b"HTTP/1.1 200 OK\r\n%b" % _lines(STREAM_HEADERS).replace(b"%", b"%%") + (
-    b"%bcontent-type: %b\r\ntransfer-encoding: chunked\r\ndate: %b\r\n\r\n"
-)
-"""Headers of this answer, its type, the date."""
+def _stream_start(framing: Framing) -> bytes:
+    """To be filled in: headers of this answer, the date."""
+    first, then = _lines(STREAM_HEADERS), _lines({"content-type": stream_type(framing), "transfer-encoding": "chunked"})
+    assert b"%" not in first + then
+    return b"HTTP/1.1 200 OK\r\n" + first + b"%b" + then + b"date: %b\r\n\r\n"
+
+
+_ARRAY = Framing.ARRAY
+_ARRAYS, _EVENTS = _stream_start(_ARRAY), _stream_start(Framing.SSE)

@@ -106,8 +106,8 @@ class QuickDoor(asyncio.Protocol):
         self._known: QuickHead | None = None
         """What stood in ``_block``, the last head: most clients send the same one again, but for the length."""
         self._length = 0
-        self._around = (b"", b"")
-        """What stands before and behind the length in it."""
+        self._around: tuple[bytes, bytes, bytes] | None = None
+        """See :func:`around_length`; ``None``: not asked yet, as few connections bring another head."""
         self._head: QuickHead | None = None
         self._principal: Principal | None = None
         self._parts: list[bytes] = []
@@ -232,11 +232,13 @@ class QuickDoor(asyncio.Protocol):
 
     def _learn(self, block: bytes) -> None:
         """What stands in a head that is not quite the last one."""
-        length = length_between(block, *self._around)
+        length: int | None = None
+        if self._block:
+            before, _, after = self._around = self._around or around_length(self._block)
+            length = length_between(block, before, after)
         if length is None:
             self._known, length = self._desk.accept(block) or (None, 0)
-            before, _, after = around_length(block)
-            self._around = before, after
+            self._around = None
         self._block, self._length = block, length
 
     def _await_body(self, buffer: bytes, end: int, length: int) -> None:
