@@ -17,8 +17,8 @@ _PLAIN = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _PLAIN_LINE = 10
 """Bytes of a line like that, with its end."""
 
-_KEPT_SIZES = 4096
-"""Most chunks are as long as one before."""
+_KEPT_STARTS = 4096
+"""Most chunks are as long as one before, and their data begins like its."""
 
 _LINE_END = b"\r\n"
 _LAST = b"0\r\n\r\n"
@@ -119,22 +119,24 @@ def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
     """Take all that stand at the beginning of a read, but for the last one of all, and for what begins less plainly;
     returns where they end."""
     at = 0
-    while (line := data.find(_LINE_END, at, at + _PLAIN_LINE)) >= 0:
-        size, start = _known_size(data[at:line]), line + 2
+    while True:
+        size, start = _known_start(data[at : at + _PLAIN_LINE])
+        start += at
         end = start + size
-        if size <= 0 or not data.startswith(_LINE_END, end):
-            break
+        if size <= 0 or data[end : end + 2] != _LINE_END:
+            return at
         pieces.append(data[start:end])
         at = end + 2
-    return at
 
 
-def _plain_size(line: bytes) -> int:
-    """Of a chunk that begins with this line; -1: that says more, or is not right."""
-    return int(line, 16) if _PLAIN.fullmatch(line) else -1
+def _plain_start(begun: bytes) -> tuple[int, int]:
+    """Of a chunk whose first bytes these are: how much data it has, and where that begins. -1: its line says more, or is not
+    right."""
+    line, end, _ = begun.partition(_LINE_END)
+    return int(line, 16) if end and _PLAIN.fullmatch(line) else -1, len(line) + 2
 
 
-_known_size = lru_cache(_KEPT_SIZES)(_plain_size)
+_known_start = lru_cache(_KEPT_STARTS)(_plain_start)
 
 
 class Chunked:
