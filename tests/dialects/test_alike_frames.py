@@ -31,6 +31,14 @@ def taught(template: bytes) -> AlikeFrames:
     return alike
 
 
+def parsing_stream(rename: str | None) -> ChatNativeStream:
+    """One that compares nothing."""
+    stream = ChatNativeStream(rename_to=rename, include_usage=True)
+    assert isinstance(stream.comparison, AlikeFrames)
+    stream.comparison.forget()
+    return stream
+
+
 def chars(alike: AlikeFrames, whole: bytes) -> int:
     """Of a frame in the middle of other bytes."""
     return alike.chars(b"1f;\r\n" + whole + b"\r\n", 5, 5 + len(whole))
@@ -76,14 +84,29 @@ def test_a_frame_with_more_than_text_teaches_nothing() -> None:
 def test_a_stream_gives_the_same_whether_frames_come_alone_or_in_one_piece(
     texts: list[str], rename: str | None
 ) -> None:
-    """One piece is always parsed; single frames may be compared."""
+    """And as one that parses each of them."""
     ending = frame("").replace(b"null", b'"stop"')
     frames = [frame("Hi", role="assistant"), *map(frame, texts), ending, b"data: [DONE]\n\n"]
     alone = ChatNativeStream(rename_to=rename, include_usage=True)
     at_once = ChatNativeStream(rename_to=rename, include_usage=True)
-    assert b"".join(map(alone.feed, frames)) == at_once.feed(b"".join(frames))
-    assert alone.delivered_chars == at_once.delivered_chars == 2 + sum(map(len, texts))
-    assert alone.finish() == at_once.finish()
+    parsing = parsing_stream(rename)
+    shown = parsing.feed(b"".join(frames))
+    assert b"".join(map(alone.feed, frames)) == at_once.feed(b"".join(frames)) == shown
+    assert alone.delivered_chars == at_once.delivered_chars == parsing.delivered_chars == 2 + sum(map(len, texts))
+    assert alone.finish() == at_once.finish() == parsing.finish()
+
+
+@given(raws=st.lists(RAW, min_size=1, max_size=6), template=st.sampled_from([SPACED, TIGHT]))
+def test_whatever_stands_in_frames_that_come_together_they_are_read_as_by_a_parser(
+    raws: list[bytes], template: bytes
+) -> None:
+    streams = ChatNativeStream(rename_to=None, include_usage=True), parsing_stream(None)
+    first, rest = template % b"Hello", b"".join(template % raw for raw in raws)
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}\n\n'
+    told = [stream.feed(first) + stream.feed(rest + usage) + stream.feed(b"") for stream in streams]
+    assert told[0] == told[1]
+    assert streams[0].delivered_chars == streams[1].delivered_chars
+    assert streams[0].usage == streams[1].usage
 
 
 def test_after_a_finish_reason_nothing_more_is_counted() -> None:
