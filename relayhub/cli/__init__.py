@@ -96,8 +96,9 @@ def _imported(module: str) -> ModuleType:
     try:
         _import_structlog()
         from relayhub.cli.late_certificates import certificates_later
+        from relayhub.cli.late_methods import methods_later
 
-        with certificates_later():
+        with certificates_later(), methods_later():
             return import_module(module)
     finally:
         gc.freeze()
