@@ -43,24 +43,25 @@ class LateContext(ssl.SSLContext):
     def _with_certificates(self) -> ssl.SSLContext:
         """From then on it is an ordinary one."""
         ordinary: ssl.SSLContext = self
-        self.load_default_certs()
         ordinary.__class__ = ssl.SSLContext
+        ordinary.set_default_verify_paths()
         return ordinary
 
 
 @contextmanager
 def certificates_later() -> Iterator[None]:
-    """Contexts for clients that are made while the block runs, with the system's certificates, read them later."""
-    at_once = ssl.SSLContext.load_default_certs
+    """Contexts for clients that are made while the block runs, with the system's certificates, read them later; those that
+    are told not to verify anybody too."""
+    at_once = ssl.SSLContext.set_default_verify_paths
 
-    def later(context: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
-        if type(context) is ssl.SSLContext and purpose is ssl.Purpose.SERVER_AUTH:
+    def later(context: ssl.SSLContext) -> None:
+        if type(context) is ssl.SSLContext and context.protocol is ssl.PROTOCOL_TLS_CLIENT:
             context.__class__ = LateContext
         else:
-            at_once(context, purpose)
+            at_once(context)
 
-    ssl.SSLContext.load_default_certs = later  # type: ignore[method-assign,assignment]
+    ssl.SSLContext.set_default_verify_paths = later  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        ssl.SSLContext.load_default_certs = at_once  # type: ignore[method-assign]
+        ssl.SSLContext.set_default_verify_paths = at_once  # type: ignore[method-assign]

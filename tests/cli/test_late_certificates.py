@@ -45,6 +45,14 @@ def test_nothing_is_read_when_it_is_made_but_all_is_demanded() -> None:
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+def test_one_that_verifies_nobody_reads_nothing_either() -> None:
+    with certificates_later():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.set_default_verify_paths()
+    assert type(context) is LateContext
+
+
 def test_whoever_makes_one_later_or_for_a_server_gets_an_ordinary_one() -> None:
     with certificates_later():
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
