@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -53,16 +53,21 @@ def candidates(dirs: Sequence[Path], modules: Sequence[str]) -> Iterator[Candida
 
 def _installed() -> Iterator[Candidate]:
     seen: set[tuple[str, str]] = set()
+    named: dict[Distribution, tuple[str, str]] = {}
     for point in entry_points(group=GROUP):
         if (point.name, point.value) in seen:  # an editable install can be found twice
             continue
         seen.add((point.name, point.value))
-        yield _from_entry_point(point)
+        if point.dist is None:
+            yield _from_entry_point(point, "?", "")
+            continue
+        if point.dist not in named:
+            said = point.dist.metadata  # read anew whenever it is asked for
+            named[point.dist] = (said["Name"], said["Version"])
+        yield _from_entry_point(point, *named[point.dist])
 
 
-def _from_entry_point(point: EntryPoint) -> Candidate:
-    name = point.dist.name if point.dist is not None else "?"
-    version = point.dist.version if point.dist is not None else ""
+def _from_entry_point(point: EntryPoint, name: str, version: str) -> Candidate:
     # `package:attribute` is one of perhaps several plugins in that file.
     locate = _nowhere if point.attr else _module_finder(point.module)
     origin = f"{name} {version} ({point.value})"
