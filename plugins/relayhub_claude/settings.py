@@ -15,7 +15,7 @@ Budget = Annotated[int, Field(ge=1024, le=1_000_000)]
 class ModelTraits(BaseModel):
     """What is known about models, where it differs from what relayhub assumes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     max_output_tokens: int | None = Field(None, ge=1, description="The most that the model can write in one answer.")
     thinking: AnthropicThinkingStyle | None = Field(
@@ -32,7 +32,7 @@ class ModelTraits(BaseModel):
 class ClaudeSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     base_url: BaseUrl = Field(
         "https://api.anthropic.com", description="Where the API is, without /v1, as Anthropic's own SDK takes it."

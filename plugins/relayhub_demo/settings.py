@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class DemoSettings(BaseModel):
     """All optional: the demo needs none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     slow_first_byte_s: float = Field(3.0, ge=0, le=60, description="How long demo-slow thinks before it answers.")
     slow_chunk_s: float = Field(0.3, ge=0, le=60, description="How long demo-slow waits between two pieces.")

@@ -19,7 +19,7 @@ LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")
 class ImageTraits(BaseModel):
     """What an image model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     ratios: tuple[str, ...] = Field(RATIOS, description="Aspect ratios that it takes.")
     tokens: dict[ImageSize, Tokens] = Field(

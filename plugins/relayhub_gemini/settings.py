@@ -17,7 +17,7 @@ Level = Literal["MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH"]
 class ModelTraits(BaseModel):
     """What is known about models, where it differs from what relayhub assumes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     thinking: GeminiThinkingStyle | None = Field(None, description="level, budget (a number of tokens) or none.")
     levels: frozenset[Level] | None = Field(None, description="The thinking levels that it takes.")
@@ -36,7 +36,7 @@ class ModelTraits(BaseModel):
 class GeminiSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     base_url: BaseUrl = Field(
         "https://generativelanguage.googleapis.com", description="Where the API is, without its version."

@@ -22,7 +22,7 @@ GONE_AFTER_S = 86_400.0
 class Polling(BaseModel):
     """How often the upstream is asked about a job. An account may ask 20 times a second, over all its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     first_s: Pause = Field(10, description="Seconds from the submit to the first poll.")
     every_s: Pause = Field(15, description="Seconds between polls.")
@@ -44,7 +44,7 @@ def _image_polling() -> Polling:
 class HappyHorseSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     api_key: UpstreamKey = Field(description="The Model Studio API key; it belongs to one region.")
     region: Region = Field(

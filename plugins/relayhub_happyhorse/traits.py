@@ -23,7 +23,7 @@ MORE_RATIOS = (*RATIOS, "4:5", "5:4", "9:21", "21:9")
 class VideoTraits(BaseModel):
     """What a video model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(None, description="A model whose traits these start from, for new models.")
     resolutions: tuple[Resolution, ...] = Field(("720p", "1080p"), description="Resolutions it makes.")
@@ -43,7 +43,7 @@ class VideoTraits(BaseModel):
 class ImageTraits(BaseModel):
     """What an image model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(None, description="A model whose traits these start from, for new models.")
     at_once: bool = Field(True, description="Whether images are asked for in one call; otherwise by a task.")

@@ -15,7 +15,7 @@ Pause = Annotated[float, Field(ge=1, le=3600)]
 class Polling(BaseModel):
     """How often the upstream is asked about a job."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     first_s: Pause = Field(5, description="Seconds from the submit to the first poll.")
     every_s: Pause = Field(8, description="Seconds between polls.")
@@ -36,7 +36,7 @@ class Polling(BaseModel):
 class KlingSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     base_url: BaseUrl = Field(
         "https://api-singapore.klingai.com",

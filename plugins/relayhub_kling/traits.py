@@ -22,7 +22,7 @@ MODES: Mapping[str, Resolution] = MappingProxyType({"std": "720p", "pro": "1080p
 class VideoTraits(BaseModel):
     """What a video model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(None, description="A model whose traits these start from, for new models.")
     api: Literal["classic", "second"] = Field(
@@ -55,7 +55,7 @@ class VideoTraits(BaseModel):
 class ImageTraits(BaseModel):
     """What an image model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(None, description="A model whose traits these start from, for new models.")
     resolutions: tuple[ImageSize, ...] = Field(

@@ -17,7 +17,7 @@ FORMATS: tuple[SpeechFormat, ...] = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 class SpeechTraits(BaseModel):
     """What a speech model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     formats: tuple[SpeechFormat, ...] = Field(
         FORMATS, description="File formats it makes; the first is its own choice."
@@ -34,7 +34,7 @@ class SpeechTraits(BaseModel):
 class ImageTraits(BaseModel):
     """What an image model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     sizes: tuple[Size, ...] = Field((), description="Sizes it makes; none: any.")
     side_step: int = Field(1, ge=1, le=256, description="What sides must be a multiple of, where any size goes.")
@@ -59,7 +59,7 @@ class ImageTraits(BaseModel):
 class VideoTraits(BaseModel):
     """What a video model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     sizes: tuple[Size, ...] = Field((), description="Sizes it makes; none: any.")
     size: Size | None = Field(None, description="What is asked for when the client says nothing; none: its own choice.")

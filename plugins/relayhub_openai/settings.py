@@ -29,7 +29,7 @@ ENDPOINTS = (
 class OpenAISettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     base_url: BaseUrl = Field(
         "https://api.openai.com/v1", description="Where the API is, with its version: …/v1, no endpoint."

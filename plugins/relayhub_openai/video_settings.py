@@ -14,7 +14,7 @@ Pause = Annotated[float, Field(ge=1, le=3600)]
 class VideoSettings(BaseModel):
     """Part of a provider entry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     listing: bool = Field(
         False,

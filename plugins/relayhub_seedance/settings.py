@@ -18,7 +18,7 @@ EXPIRES_S = {"default": 7_200, "flex": 172_800}
 class Polling(BaseModel):
     """How often the upstream is asked about a job."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     first_s: Pause = Field(5, description="Seconds from the submit to the first poll.")
     every_s: Pause = Field(8, description="Seconds between polls.")
@@ -31,7 +31,7 @@ class Polling(BaseModel):
 class SeedanceSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     base_url: BaseUrl = Field(
         "https://ark.cn-beijing.volces.com/api/v3",

@@ -22,7 +22,7 @@ VENDOR_PREFIXES = ("doubao-", "dreamina-")
 class VideoTraits(BaseModel):
     """What a video model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(
         None, description="A model whose traits these start from, for endpoint ids and new models."
@@ -58,7 +58,7 @@ class VideoTraits(BaseModel):
 class ImageTraits(BaseModel):
     """What an image model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(
         None, description="A model whose traits these start from, for endpoint ids and new models."

@@ -39,7 +39,7 @@ ONLY_FOR: Mapping[str, Vendor] = {
 class TtsSettings(BaseModel):
     """YAML keys beside the ones that every provider has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True)
 
     vendor: Vendor = Field(description="Whose API it is: qwen (DashScope) or minimax (T2A v2).")
     api_key: UpstreamKey = Field(description="The vendor's API key.")

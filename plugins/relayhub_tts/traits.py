@@ -39,7 +39,7 @@ EMOTIONS = ("happy", "sad", "angry", "fearful", "disgusted", "surprised", "calm"
 class SpeechTraits(BaseModel):
     """What a model takes. Unset fields of a setting keep what relayhub knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     like: str | None = Field(None, description="A model whose traits these start from, for new models.")
     max_characters: Characters = Field(600, description="The most characters of a text.")

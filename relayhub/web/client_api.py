@@ -17,7 +17,7 @@ from relayhub.web.ingress.user_usage import OwnCallsQuery, OwnTotalsQuery
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel)
+    model_config = ConfigDict(alias_generator=to_camel, defer_build=True)
 
 
 class Quota(_Answer):
@@ -108,7 +108,7 @@ class EstimateQuery(BaseModel):
 class AnyRequest(BaseModel):
     """The very body that the endpoint takes."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
 
 class Estimate(_Answer):
@@ -125,7 +125,7 @@ class Estimate(_Answer):
 class VideoRequest(BaseModel):
     """More fields are the model's own."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     prompt: str | None = None
     provider: str | None = None

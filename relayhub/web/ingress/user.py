@@ -26,7 +26,7 @@ MAX_BODY = 16 << 10
 
 
 class Redemption(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     code: str = Field(min_length=1, max_length=1000)
 

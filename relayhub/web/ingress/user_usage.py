@@ -51,7 +51,7 @@ _INTERNAL = frozenset({"cost_nano", "shortfall_nano", "upstream_cost_nano"})
 
 
 class _Query(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
