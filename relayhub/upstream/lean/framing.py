@@ -46,6 +46,11 @@ class Framing(Protocol):
         """What of ``data`` is body. Not to be called once ``done`` or ``broken``."""
         ...
 
+    def whole(self, data: bytes) -> bytes | None:
+        """The body, if ``data`` is plainly all of it and nothing else. ``None``: see what :meth:`feed` says. To be asked
+        before anything was fed; changes nothing."""
+        ...
+
     def end(self) -> None:
         """The connection has ended. Raises :class:`Broken` unless that is a proper end."""
         ...
@@ -69,6 +74,9 @@ class Length(msgspec.Struct, eq=False):
             return data
         self.excess = True
         return data[:left]
+
+    def whole(self, data: bytes) -> bytes | None:
+        return data if len(data) == self._left else None
 
     @property
     def between_chunks(self) -> bool:
@@ -95,6 +103,9 @@ class UntilClose:
 
     def feed(self, data: bytes) -> bytes:
         return data
+
+    def whole(self, data: bytes) -> bytes | None:
+        return None
 
     @property
     def between_chunks(self) -> bool:
@@ -168,6 +179,13 @@ class Chunked:
             except Broken as error:
                 self.broken = error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def whole(self, data: bytes) -> bytes | None:
+        if not data.endswith(_LAST):
+            return None
+        pieces: list[bytes] = []
+        at = _whole_chunks(data, pieces)
+        return b"".join(pieces) if at + len(_LAST) == len(data) else None
 
     @property
     def between_chunks(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 import msgspec
 
@@ -47,12 +49,26 @@ class Head(msgspec.Struct, frozen=True):
     coding: str | None
 
 
+Whole: TypeAlias = "tuple[str, float | None, bytes]"
+"""Of a good answer: its media type, for how long the upstream says it keeps the connection, and the body."""
+
+
+def is_plain(head: Head) -> bool:
+    """It begins a good answer (2xx), not coded, that leaves its connection open."""
+    return 200 <= head.status < 300 and head.keep_alive and head.coding is None
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Lower case, without parameters; empty if they say none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 class Heads:
     """Those of one connection, read as :func:`parse_head` does. Upstreams that give their answers no id, and no finer time
     than the second (model servers in one's own network, mostly), send heads that differ from the one before in the length of
     the body alone, or, where that comes in chunks, not at all; such a one need not be taken apart again."""
 
-    __slots__ = ("_after", "_alike", "_before", "_last", "_lessons", "_method")
+    __slots__ = ("_after", "_alike", "_before", "_last", "_lessons", "_method", "_whole")
 
     def __init__(self) -> None:
         self._last: Head | None = None
@@ -63,6 +79,8 @@ class Heads:
         """What it had around the length; of a body in chunks, all and nothing."""
         self._alike = 0
         """Bytes of both."""
+        self._whole: tuple[str, bytes, int, bytes, int, int, str, float | None] | None = None
+        """What :meth:`whole` needs of it, if an answer that is told so can begin like that."""
 
     def read(self, block: bytes, method: str) -> Head:
         """See :func:`parse_head`."""
@@ -84,6 +102,21 @@ class Heads:
         self._lessons = _LESSONS
         return Head(last.status, headers, body, last.keep_alive, last.idle_s, last.coding)
 
+    def whole(self, data: bytes, method: str) -> Whole | None:
+        """An answer that is all in ``data``, and :func:`is_plain`. ``None``, with nothing done: it is another one, or its
+        head is not like the one before, and must be read."""
+        if self._whole is None:
+            return None
+        known, before, start, after, stop, behind, kind, idle_s = self._whole
+        end = data.find(after, start, stop)
+        if end < 0 or not data.startswith(before) or method != known:
+            return None
+        size, body = data[start:end], data[end + behind :]
+        if not size.isdigit() or int(size) != len(body):
+            return None
+        self._lessons = _LESSONS
+        return kind, idle_s, body
+
     def _read_anew(self, block: bytes, method: str) -> Head:
         head = parse_head(block, method)
         if not self._lessons:
@@ -101,6 +134,11 @@ class Heads:
         """With headers of its own: those of the answer are its reader's."""
         self._last = Head(head.status, head.headers.copy(), sized(0), head.keep_alive, head.idle_s, head.coding)
         self._method, self._before, self._after, self._alike = method, before, after, len(before) + len(after)
+        self._whole = None
+        if after and is_plain(head):
+            start, kind = len(before), media_type(head.headers)
+            stop = start + _LONGEST_LENGTH + len(after)
+            self._whole = method, before, start, after, stop, len(after), kind, head.idle_s
 
 
 def parse_head(block: bytes, method: str) -> Head:

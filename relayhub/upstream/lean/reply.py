@@ -146,6 +146,12 @@ class LeanReply:
             self.abort()
             raise
 
+    def follow(self, listener: Listener) -> None:
+        """Go on with an exchange whose request has been written, and of whose answer nothing was read."""
+        if not self._connection.lost:  # else neither may keep the other
+            self._connection.exchange = self
+        self._listener, self._sent = listener, True
+
     async def exchange(self, head: bytes, body: Body) -> None:
         """Send it all and wait for the head of the answer, which may come before the request has gone out."""
         self._connection.exchange = self
@@ -224,10 +230,14 @@ class LeanReply:
             self._head_bytes = data
             return
         head = self._connection.heads.read(lines + empty, self._method)
-        framing = head.body
         if head.status < 200:
             self._pass_over(head, rest)
-            return
+        else:
+            self.begin_body(head, rest)
+
+    def begin_body(self, head: Head, rest: bytes) -> None:
+        """The answer begins with this head. ``rest``: what has come behind it."""
+        framing = head.body
         if head.coding is not None and not framing.done:
             self._inflater = Inflater(head.coding)
         self.status, self.headers = head.status, head.headers

@@ -13,8 +13,9 @@ import msgspec
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect, HttpRequest
 from relayhub.upstream import faults
+from relayhub.upstream.lean.brief import Brief, WholeListener
 from relayhub.upstream.lean.dial import Dialler
-from relayhub.upstream.lean.outgoing import Origin, Target, head_start, target_of, with_size
+from relayhub.upstream.lean.outgoing import Origin, Target, head_start, target_of, with_body, with_size
 from relayhub.upstream.lean.pool import Pool
 from relayhub.upstream.lean.reply import BURST, JOINED, LeanReply, Listener
 from relayhub.upstream.lean.resolver import Resolver
@@ -94,6 +95,23 @@ class LeanTransport:
         reply = LeanReply(connection, prepared.method, deadlines, now + deadlines.total_s, self._release)
         reply.begin(prepared.start, body, listener, now)
         return reply
+
+    def ask(self, prepared: Prepared, body: bytes, deadlines: Deadlines, listener: WholeListener) -> Begun:
+        """As :meth:`begin`, for an answer that is not streamed."""
+        connection = None if len(body) > prepared.at_once else self.pool.take(prepared.origin)
+        if connection is None:
+            return self.begin(prepared, body, deadlines, listener)
+        method, now = prepared.method, connection.loop.time()
+        ends_at, due = now + deadlines.total_s, now + deadlines.first_byte_s
+        brief = Brief(connection, method, deadlines, ends_at, self._release, listener)
+        try:
+            connection.exchange = brief
+            connection.transport.write(with_body(prepared.start, method, body))
+            connection.expect(due if due < ends_at else ends_at)
+        except BaseException:
+            brief.abort()
+            raise
+        return brief
 
     async def connect_and_write(
         self, prepared: Prepared, body: bytes, deadlines: Deadlines, listener: Listener

@@ -11,6 +11,7 @@ import pytest
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Body, Deadlines, Effect
 from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.head import Heads
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.upstream.lean.transport import Begun, LeanTransport
@@ -414,3 +415,151 @@ async def test_the_connection_serves_again_after_a_begun_exchange(transport: Lea
             await until(lambda heard=caller: heard.told == ["replied", "ended"])  # type: ignore[misc]
         assert (await post(transport, upstream.url)).body == b"{}"
     assert upstream.connections == 1
+
+
+# --- answers that are not streamed ------------------------------------------------------------------------------------
+
+
+class Asker(Caller):
+    """``free``: connections at the time of the answer."""
+
+    def __init__(self, transport: LeanTransport) -> None:
+        super().__init__()
+        self.transport = transport
+        self.media_type = ""
+        self.free = 0
+
+    def answered(self, media_type: str, body: bytes) -> None:
+        self.told.append("answered")
+        self.media_type, self.body, self.free = media_type, body, self.transport.pool.free
+
+
+def ask(
+    transport: LeanTransport, url: str, asker: Asker, body: bytes = b"{}", *, deadlines: Deadlines = PATIENT
+) -> Begun:
+    return transport.ask(transport.prepare("POST", url, {}, Effect.PAID), body, deadlines, asker)
+
+
+def split(answer: bytes, at: int) -> Script:
+    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[:at])
+        await writer.drain()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        writer.write(answer[at:])
+        await writer.drain()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("answer", "media_type"),
+    [
+        (http(b"one", headers="content-type: application/json\r\nx-id: 1"), "application/json"),
+        (chunked(b"o", b"ne"), "text/event-stream"),
+        (http(b"one", status="201 Made", headers="Content-Type: Text/Plain; charset=utf-8"), "text/plain"),
+        (http(b"one", headers="keep-alive: timeout=30"), ""),
+    ],
+)
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_good_answer_in_one_read_is_told_whole(
+    transport: LeanTransport, answer: bytes, media_type: str, kept: bool
+) -> None:
+    asker = Asker(transport)
+    async with raw_upstream(OK, answer) as upstream:
+        await post(transport, upstream.url)
+        (connection,) = transport.pool._open
+        if not kept:
+            connection.heads = Heads()
+        ask(transport, upstream.url, asker)
+        await until(lambda: bool(asker.told))
+        assert (asker.told, asker.media_type, asker.body, asker.free) == (["answered"], media_type, b"one", 1)
+        assert (await post(transport, upstream.url)).body == b"one"
+        assert upstream.connections == 1
+
+
+async def test_an_answer_like_the_one_before_is_told_whole(transport: LeanTransport) -> None:
+    async with raw_upstream(OK, http(b"another"), http(b"")) as upstream:
+        await post(transport, upstream.url)
+        for body in (b"another", b""):
+            asker = Asker(transport)
+            before = len(asyncio.all_tasks())
+            begun = ask(transport, upstream.url, asker)
+            assert (asker.told, len(asyncio.all_tasks())) == ([], before)
+            await until(lambda asker=asker: bool(asker.told))  # type: ignore[misc]
+            assert (asker.told, asker.media_type, asker.body) == (["answered"], "application/json", body)
+            assert asker.free == 1, "its connection is free by then"
+            begun.abort()
+            assert transport.pool.free == 1, "whose it is not any more"
+        assert upstream.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "free"),
+    [
+        pytest.param(chunked(b"one").replace(b"\r\n0\r\n", b"\r\n0;x=y\r\n"), 1, id="a last chunk that says more"),
+        pytest.param(chunked(b"one") + b"x", 0, id="too much behind chunks"),
+        pytest.param(split(chunked(b"one"), len(chunked(b"one")) - 2), 1, id="the end of chunks later"),
+        pytest.param(http(b"one", status="500 No"), 1, id="an error"),
+        pytest.param(http(b"one", headers="content-type: application/json\r\nconnection: close"), 0, id="the last one"),
+        pytest.param(split(http(b"one"), 20), 1, id="in two pieces"),
+        pytest.param(split(http(b"one"), len(http(b"one")) - 1), 1, id="its end later"),
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(b"one"), 1, id="after 103"),
+        pytest.param(http(b"one") + b"x", 0, id="too much"),
+    ],
+)
+async def test_any_other_answer_is_told_as_a_reply(transport: LeanTransport, answer: bytes | Script, free: int) -> None:
+    asker = Asker(transport)
+    async with raw_upstream(OK, answer) as upstream:
+        await post(transport, upstream.url)
+        ask(transport, upstream.url, asker)
+        await until(lambda: asker.told == ["replied", "ended"])
+        assert (upstream.connections, transport.pool.free) == (1, free)
+    assert asker.body == b"one"
+
+
+async def test_the_first_answer_of_a_connection_is_told_as_a_reply(transport: LeanTransport) -> None:
+    asker = Asker(transport)
+    async with raw_upstream(OK) as upstream:
+        ask(transport, upstream.url, asker)
+        await until(lambda: asker.told == ["replied", "ended"])
+    assert asker.body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (hang, "no answer within"),
+        (answer_then_close(b""), "closed"),
+        (answer_then_hang(OK[:30]), "no answer within"),
+        (b"SSH-2.0\r\n", "not valid HTTP"),
+    ],
+)
+async def test_what_goes_wrong_with_it_is_told(transport: LeanTransport, script: Script | bytes, message: str) -> None:
+    asker = Asker(transport)
+    async with raw_upstream(OK, script) as upstream:
+        await post(transport, upstream.url)
+        ask(transport, upstream.url, asker, deadlines=QUICK)
+        await until(lambda: bool(asker.told))
+    assert asker.told == ["failed"]
+    assert isinstance(asker.error, UpstreamError)
+    assert message in f"{asker.error} {asker.error.detail}"
+    assert (asker.error.delivered, transport.pool.size) == (True, 0)
+
+
+@pytest.mark.parametrize("begun_to_come", [b"", OK[:30], OK[:-1]])
+async def test_nothing_of_it_is_told_after_abort(transport: LeanTransport, begun_to_come: bytes) -> None:
+    asker = Asker(transport)
+    asker.pours = False
+    async with raw_upstream(OK, answer_then_hang(begun_to_come)) as upstream:
+        await post(transport, upstream.url)
+        begun = ask(transport, upstream.url, asker)
+        await until(lambda: len(upstream.requests) == 2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        told = list(asker.told)
+        begun.abort()
+        begun.abort()
+        await asyncio.wait_for(upstream.closed.wait(), 5)
+        assert transport.pool.size == 0
+    assert asker.told == told == (["replied"] if begun_to_come == OK[:-1] else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import Callable
 
@@ -178,8 +179,7 @@ def seen(read: Callable[[bytes, str], Head], block: bytes, method: str) -> tuple
     return (*what, kind, done, fed, head.body.done, head.body.excess)
 
 
-@pytest.mark.parametrize("first", [SIZED, CHUNKED])
-@pytest.mark.parametrize(
+NEXT = pytest.mark.parametrize(
     ("line", "fields", "method"),
     [
         pytest.param(SIZED[0], SIZED[1:], "POST", id="the same"),
@@ -204,6 +204,10 @@ def seen(read: Callable[[bytes, str], Head], block: bytes, method: str) -> tuple
         pytest.param(CHUNKED[0], (*CHUNKED[1:], "x: 1"), "POST", id="in chunks, and more"),
     ],
 )
+
+
+@pytest.mark.parametrize("first", [SIZED, CHUNKED])
+@NEXT
 def test_the_next_head_of_a_connection_says_what_it_would_say_alone(
     first: tuple[str, ...], line: str, fields: tuple[str, ...], method: str
 ) -> None:
@@ -212,6 +216,86 @@ def test_the_next_head_of_a_connection_says_what_it_would_say_alone(
     for _ in range(2):
         assert seen(heads.read, block, method) == seen(parse_head, block, method)
     assert seen(heads.read, head(*SIZED[1:]), "POST") == seen(parse_head, head(*SIZED[1:]), "POST")
+
+
+@pytest.mark.parametrize("body", [b"", b"12345", b"\r\n\r\n6", b"12345\r\n\r\n", b"x-id: 1\r\n\r\n", b"123456789012"])
+@pytest.mark.parametrize(
+    "first", [SIZED, (*SIZED[:1], "content-length: 5"), (*SIZED, "keep-alive: timeout=9"), CHUNKED]
+)
+@NEXT
+def test_a_whole_answer_is_told_as_its_head_has_it(
+    first: tuple[str, ...], line: str, fields: tuple[str, ...], method: str, body: bytes
+) -> None:
+    heads, block = Heads(), head(*fields, line=line)
+    heads.read(head(*first[1:], line=first[0]), "POST")
+    for data in (block + body, head(*first[1:], line=first[0]) + body):
+        alone = whole_alone(data, method)
+        alike = method == "POST" and first != CHUNKED and around(data) == around_of(first)
+        assert heads.whole(data, method) == (alone if alike else None)
+
+
+def whole_alone(data: bytes, method: str) -> tuple[str, float | None, bytes] | None:
+    """The same of a connection without a past."""
+    block, end, body = data.partition(b"\r\n\r\n")
+    try:
+        found = parse_head(block + end, method)
+    except Broken:
+        return None
+    if not 200 <= found.status < 300 or not found.keep_alive or found.coding or found.body.done != (not body):
+        return None
+    if body and (found.body.feed(body) != body or not found.body.done or found.body.excess):
+        return None
+    return found.headers.get("content-type", "").partition(";")[0].strip().lower(), found.idle_s, body
+
+
+def around(data: bytes) -> list[bytes]:
+    """The lines of a head, but for the digits of the length."""
+    block = data.partition(b"\r\n\r\n")[0]
+    return re.sub(rb"(?i)(\r\ncontent-length: )[0-9]*(?=\r\n|$)", rb"\1", block).split(b"\r\n")
+
+
+def around_of(first: tuple[str, ...]) -> list[bytes]:
+    return around(head(*first[1:], line=first[0]))
+
+
+@pytest.mark.parametrize(
+    "more", ["content-encoding: gzip", "connection: close", "HTTP/1.1 500 No", "HTTP/1.1 302 Found", "HTTP/1.0 200 OK"]
+)
+def test_only_good_answers_that_leave_their_connection_open_are_told_whole(more: str) -> None:
+    heads, line = Heads(), more if more.startswith("HTTP") else "HTTP/1.1 200 OK"
+    block = head("content-length: 2", *([] if more is line else [more]), line=line)
+    for _ in range(2):
+        heads.read(block, "POST")
+        assert heads.whole(block + b"{}", "POST") is None
+
+
+def test_a_part_of_a_whole_answer_is_not_taken_for_all_of_it() -> None:
+    heads, block = Heads(), head(*SIZED[1:])
+    heads.read(block, "POST")
+    data = block + b"12345"
+    assert heads.whole(data, "POST") == ("", None, b"12345")
+    for start in range(1, len(data)):
+        assert heads.whole(data[start:], "POST") is None
+        assert heads.whole(data[:-start], "POST") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("text/event-stream", "text/event-stream"), ("Application/JSON ; charset=UTF-8", "application/json")],
+)
+def test_the_media_type_of_a_whole_answer(said: str, told: str) -> None:
+    heads, block = Heads(), head("content-length: 2", f"content-type: {said}")
+    heads.read(block, "POST")
+    assert heads.whole(block + b"{}", "POST") == (told, None, b"{}")
+
+
+def test_an_answer_told_whole_is_a_head_like_the_one_before() -> None:
+    """So that a date does not use up what may be learnt."""
+    heads = Heads()
+    for second in range(100):
+        block = head(f"date: {second:03}", "content-length: 5")
+        heads.read(block, "POST")
+        assert heads.whole(block + b"12345", "POST") is not None
 
 
 @pytest.mark.parametrize("fields", [CHUNKED, SIZED])
