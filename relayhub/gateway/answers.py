@@ -15,7 +15,7 @@ from relayhub.types.chat import (
     TextPart,
     ToolCallPart,
 )
-from relayhub.types.errors import upstream_broke
+from relayhub.types.errors import UpstreamError, upstream_broke
 from relayhub.types.usage import Usage
 
 JSON = "application/json"
@@ -52,7 +52,12 @@ def refuse_content(headers: Mapping[str, str], unwanted: str) -> None:
     content_type = headers.get("content-type", "").lower()
     # the first condition is the second's cheaper half, and nearly always enough
     if unwanted in content_type and content_type.partition(";")[0].strip() == unwanted:
-        raise upstream_broke(f"it sent {unwanted}, which was not asked for")
+        raise unasked(unwanted)
+
+
+def unasked(media_type: str) -> UpstreamError:
+    """The answer is of this kind, and should not be."""
+    return upstream_broke(f"it sent {media_type}, which was not asked for")
 
 
 def chars_of(reply: ChatReply) -> int:

@@ -23,7 +23,9 @@ KEPT_COURSES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """One route, taken by one way. ``about``: of a call that names no user."""
+    """One route, taken by one way. ``about``: of a call that names no user. ``is_brief``: its calls are
+    :class:`relayhub.gateway.whole_call.WholeCall`, for they are not streamed, and neither is their model called otherwise
+    than ``about`` says, nor is their client to be told more than the answer."""
 
     principal: Principal
     resolved: Resolved
@@ -31,6 +33,7 @@ class Course:
     way: SteadyWay
     policy: OnDisconnect
     about: HoldAbout
+    is_brief: bool
 
 
 _Key: TypeAlias = "tuple[int, str, str, Framing | None, tuple[tuple[str, str], ...]]"
@@ -78,4 +81,6 @@ class Courses:
         policy = self._leaving.departure(principal, resolved.routes).policy
         if way is None or policy is OnDisconnect.DRAIN:
             return None
-        return Course(principal, resolved, route, way, policy, about_of(call, resolved.model, route, None))
+        about = about_of(call, resolved.model, route, None)
+        is_brief = not (call.envelope.stream or way.dropped or route.model)
+        return Course(principal, resolved, route, way, policy, about, is_brief)

@@ -27,7 +27,7 @@ from relayhub.upstream.lean.transport import Begun
 Done: TypeAlias = "Callable[[BaseException | None], None]"
 
 
-class _Stage(Enum):
+class Stage(Enum):
     ASKING = auto()
     """For the hold."""
     RELAYING = auto()
@@ -37,7 +37,7 @@ class _Stage(Enum):
     OVER = auto()
 
 
-_ASKING, _RELAYING, _SETTLING, _OVER = _Stage.ASKING, _Stage.RELAYING, _Stage.SETTLING, _Stage.OVER
+ASKING, RELAYING, SETTLING, OVER = Stage.ASKING, Stage.RELAYING, Stage.SETTLING, Stage.OVER
 _COMPLETED = Outcome.COMPLETED
 """Bound once: to look a member of an enumeration up takes the time of several function calls."""
 
@@ -49,6 +49,7 @@ class DirectCall:
         "_answer",
         "_attempt",
         "_begun",
+        "_call",
         "_cancelled",
         "_client",
         "_done",
@@ -77,10 +78,11 @@ class DirectCall:
         self._attempt = attempt
         self._way = way
         self._tally = tally
+        self._call = tally.call
         self._client = client
         self._router = router
         self._done = done
-        self._stage = _ASKING
+        self._stage = ASKING
         self._begun: Begun | None = None
         self._trial: Trial | None = None
         self._answer: WholeAnswer | None = None
@@ -91,20 +93,20 @@ class DirectCall:
     def begin(self, asked: Asked) -> None:
         """``asked``: its hold, of which :meth:`granted` will be told. It counts as an open call from now on."""
         self._reservation = asked
-        self._attempt.settling.open_calls.enter(self, self._tally.call.principal.key_id)
+        self._attempt.settling.open_calls.enter(self, self._call.principal.key_id)
 
     def cancel(self) -> None:
         """The client has left, or the hub ends the call. What is being settled is let come to its end."""
         match self._stage:
-            case _Stage.ASKING:
+            case Stage.ASKING:
                 self._reservation.give_up()
                 by_hub = self._attempt.settling.open_calls.cancelled_by_hub(self)
                 self._over(by_hub or ClientLeft())
-            case _Stage.RELAYING:
+            case Stage.RELAYING:
                 self._long(None)
-            case _Stage.LONG if self._task is not None:
+            case Stage.LONG if self._task is not None:
                 self._task.cancel()
-            case _Stage.LONG:
+            case Stage.LONG:
                 self._cancelled = True  # before its first step, a task would end without having tidied up
             case _:
                 pass
@@ -116,27 +118,27 @@ class DirectCall:
         if refusal is not None:
             self._over(refusal)
             return
-        self._stage = _RELAYING
+        self._stage = RELAYING
         tally, way = self._tally, self._way
         route = tally.route
         try:
             tally.begin(route)
             tally.trial = self._trial = self._router.alone(route)
-            lane = self._lane = way.lane(tally.call, tally.model, route)
+            lane = self._lane = way.lane(self._call, tally.model, route)
             body = lane.body()
             if way.dropped:
                 self._client.note_dropped(way.dropped)
             tally.sent = True
             self._begun = way.transport.begin(way.prepared, body, route.provider.deadlines, self)
         except BaseException as error:  # a plugin's, which may raise anything
-            self._long(_raising(error))
+            self._long(raising(error))
 
     def replied(self, reply: LeanReply) -> None:
         """The head of the answer is here."""
-        if self._stage is not _RELAYING:
+        if self._stage is not RELAYING:
             return
         self._reply = reply
-        plain, stream = 200 <= reply.status < 300, self._tally.call.envelope.stream
+        plain, stream = 200 <= reply.status < 300, self._call.envelope.stream
         body = reply.at_hand() if plain and not stream else None
         if body is not None:
             self._whole(reply, body)
@@ -146,15 +148,15 @@ class DirectCall:
             try:
                 read = self._tally.stream = self._lane.stream(reply.headers)
             except BaseException as error:  # a plugin's
-                self._long(_raising(error))
+                self._long(raising(error))
                 return
             self._relaying = StreamRelay(read, self._client, self._tally)
             reply.pour(self, self._relaying.express())
 
     def failed(self, error: BaseException) -> None:
         """There is no answer, or no end of it."""
-        if self._stage is _RELAYING:
-            self._long(_raising(error))
+        if self._stage is RELAYING:
+            self._long(raising(error))
 
     def _whole(self, reply: LeanReply, body: bytes) -> None:
         lane, tally = self._lane, self._tally
@@ -165,7 +167,7 @@ class DirectCall:
             self._answer = answer
             self._settle()
         except BaseException as error:  # a plugin's
-            self._long(_raising(error))
+            self._long(raising(error))
 
     # The sink of a streamed answer
 
@@ -174,7 +176,7 @@ class DirectCall:
         relaying = self._relaying
         if relaying.take(data):
             return True
-        if relaying.waiting and self._stage is _RELAYING:  # its client does not keep up
+        if relaying.waiting and self._stage is RELAYING:  # its client does not keep up
             self._long(self._attempt.rest(self._lane, self._reply, relaying, self._reservation))
         else:  # it says that it has ended, or was cancelled in this turn of the loop
             self.ended()
@@ -182,18 +184,18 @@ class DirectCall:
 
     def ended(self) -> None:
         """See :class:`relayhub.upstream.lean.sink.Sink`."""
-        if self._stage is not _RELAYING:
+        if self._stage is not RELAYING:
             return  # it was cancelled in this turn of the loop
         try:
             self._last = self._relaying.stream.finish()
             self._settle()
         except BaseException as error:  # a plugin's
-            self._long(_raising(error))
+            self._long(raising(error))
 
     # The end
 
     def _settle(self) -> None:
-        self._stage = _SETTLING
+        self._stage = SETTLING
         self._tally.settled = True
         record = self._record = self._tally.record(_COMPLETED)
         self._reservation.end(record, self._settled)
@@ -214,7 +216,7 @@ class DirectCall:
         answer = self._answer
         if problem is None:
             try:
-                self._attempt.settling.log.finished(self._tally, self._record)
+                self._attempt.settling.log.finished(self._call, self._record)
                 if answer is None:
                     self._client.give_end(self._last)
                 else:
@@ -230,7 +232,7 @@ class DirectCall:
             self._over(problem)
 
     def _over(self, problem: BaseException | None) -> None:
-        self._stage = _OVER
+        self._stage = OVER
         self._attempt.settling.open_calls.leave(self)
         self._done(problem)
 
@@ -238,7 +240,7 @@ class DirectCall:
 
     def _long(self, work: Coroutine[object, object, None] | None) -> None:
         """Go on with ``work``; ``None``: it was cancelled."""
-        self._stage = _Stage.LONG
+        self._stage = Stage.LONG
         asyncio.get_running_loop().create_task(self._go_on(work)).add_done_callback(self._gone_on)
 
     async def _go_on(self, work: Coroutine[object, object, None] | None) -> None:
@@ -291,7 +293,7 @@ def without_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-async def _raising(error: BaseException) -> None:
+async def raising(error: BaseException) -> None:
     try:
         raise error
     finally:

@@ -20,7 +20,8 @@ from relayhub.gateway.lanes import Codecs, Lane, choose_lane, view_of
 from relayhub.gateway.open_calls import OpenCalls
 from relayhub.gateway.settling import Settling
 from relayhub.gateway.steady import SteadyWay, SteadyWays
-from relayhub.gateway.tally import Tally
+from relayhub.gateway.tally import Tally, about_of
+from relayhub.gateway.whole_call import WholeCall
 from relayhub.plugins.isolation import is_own
 from relayhub.routing.catalog import Catalog, Resolved, Route
 from relayhub.routing.router import Router, Way
@@ -86,10 +87,16 @@ class Pipeline:
         course = self.courses.of(call)
         if course is None or self.router.ordering is not None or not self.router.health.is_well(course.route):
             return None
-        tally = Tally(call, course.resolved, client, self.clock, Departure(course.policy))
+        about, user = course.about, call.envelope.user
+        if user is not None:
+            about = about_of(call, course.resolved.model, course.route, user)
         amount_nano, tokens = self._estimate_one(call, course.route)
-        about = course.about if call.envelope.user is None else tally.about()
-        direct = DirectCall(self.attempt, course.way, tally, client, self.router, done)
+        direct: DirectCall
+        if course.is_brief:
+            direct = WholeCall(self.attempt, course, call, client, self.router, self.clock, done)
+        else:
+            tally = Tally(call, course.resolved, client, self.clock, Departure(course.policy))
+            direct = DirectCall(self.attempt, course.way, tally, client, self.router, done)
         direct.begin(self.admission.ask(call.principal, amount_nano, call.id, about, tokens, direct.granted))
         return direct
 

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from relayhub.accounts.admission import Reservation
 from relayhub.dialects.redact import without_quotes
-from relayhub.gateway.call import ClientLeft
+from relayhub.gateway.call import Call, ClientLeft
 from relayhub.gateway.open_calls import Cancellable, OpenCalls
 from relayhub.gateway.settlement_waits import SettlementWaits
 from relayhub.gateway.tally import Tally
@@ -43,14 +43,14 @@ class CallLog:
     def attempt_failed(self, tally: Tally, error: UpstreamError) -> None:
         self().warning("attempt.failed", **attempt_fields(tally, error))
 
-    def finished(self, tally: Tally, record: UsageRecord) -> None:
+    def finished(self, call: Call, record: UsageRecord) -> None:
         if self._is_quiet:
             return
         self().info(
             "call.finished",
             call_id=record.call_id,
-            key=tally.call.principal.key_name,
-            client=tally.call.client,
+            key=call.principal.key_name,
+            client=call.client,
             model=record.model,
             provider=record.provider,
             operation=record.operation,
@@ -98,7 +98,7 @@ class Settling:
         tally.settled = True
         record = tally.record(outcome, error)
         await reservation.settle(record)
-        self.log.finished(tally, record)
+        self.log.finished(tally.call, record)
 
     async def _interrupted(self, reservation: Reservation, tally: Tally, call: Cancellable | None) -> None:
         """The client left, or the hub is cutting its last calls off; by now the upstream connection is closed."""

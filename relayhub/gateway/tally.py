@@ -50,6 +50,39 @@ def about_of(call: Call, model: str, route: Route, user: str | None) -> HoldAbou
     )
 
 
+def answered_row(call: Call, about: HoldAbout, route: Route, usage: Usage, clock: Clock, now: float) -> UsageRecord:
+    """What :meth:`Tally.record` says of a call that its first attempt has answered in one piece at ``now`` (monotonic
+    seconds), with a count of its own. ``about``: of calls like it."""
+    price, took_ms = route.price, round((now - call.received_at) * 1000)
+    return UsageRecord(  # by place, as there
+        call.id,
+        clock.now(),
+        call.principal.account_id,
+        call.principal.key_id,
+        about.operation,
+        about.dialect,
+        about.model,
+        about.provider,
+        about.upstream_model,
+        False,
+        _COMPLETED,
+        True,
+        usage,
+        price.cost_nano(usage),
+        about.price,
+        1,
+        ANSWERED,
+        None,
+        call.envelope.user,
+        took_ms,
+        took_ms,
+        0,
+        None,
+        about.price_version,
+        None if price.upstream is None else price.upstream_nano(usage),
+    )
+
+
 class Tally:
     """The bookkeeping of one call. The pipeline writes it; nothing else does."""
 

@@ -22,8 +22,10 @@ from relayhub.gateway.direct import DirectCall
 from relayhub.gateway.lanes import NativeChat
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
+from relayhub.gateway.whole_call import WholeCall
 from relayhub.routing.router import Trial
 from relayhub.store.refusals import revoked_key
+from relayhub.upstream.lean.brief import Brief
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.quick.visit import Visit
 from tests.support.inner_hub import InnerHub, RawClient, Scripted, inner_hub, until
@@ -31,7 +33,7 @@ from tests.support.openai_wire import DONE, chunk, completion, error
 from tests.support.raw_upstream import Script, answer_then_close, answer_then_hang, chunked, http
 from tests.support.two_ways import FRAMES, STREAM, USAGE, WHOLE, Bench, Seen, told
 
-PARTS_OF_A_CALL = (Asked, DirectCall, LeanReply, NativeChat, StreamRelay, Tally, Trial, Visit)
+PARTS_OF_A_CALL = (Asked, Brief, DirectCall, LeanReply, NativeChat, StreamRelay, Tally, Trial, Visit, WholeCall)
 NO_USAGE = json.loads(completion("m-up")) | {"usage": None}
 
 
@@ -303,6 +305,18 @@ async def _refused(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
     assert (await client.answer()).status != 200
 
 
+async def _unanswered(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_close(b""))
+    client.ask()
+    assert (await client.answer()).status != 200
+
+
+async def _cut_short(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
+    upstream.answers.append(answer_then_close(WHOLE[:-5]))
+    client.ask()
+    assert (await client.answer()).status != 200
+
+
 async def _broken_off(_: InnerHub, client: RawClient, upstream: Scripted) -> None:
     upstream.answers.append(answer_then_close(STREAM[:-200]))
     client.ask(stream=True)
@@ -334,7 +348,7 @@ async def _cut(inner: InnerHub, client: RawClient, upstream: Scripted) -> None:
 @pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize(
     "ending",
-    [_whole, _streamed, _refused, _broken_off, _left_waiting, _left_streaming, _cut],
+    [_whole, _streamed, _refused, _unanswered, _cut_short, _broken_off, _left_waiting, _left_streaming, _cut],
     ids=lambda one: one.__name__,
 )
 async def test_nothing_of_a_call_is_left_to_the_collector(tmp_path: Path, ending: Ending, kept: bool) -> None:
