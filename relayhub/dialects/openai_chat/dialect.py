@@ -13,6 +13,7 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
+from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
 from relayhub.dialects.openai_chat.errors import encode_error_event
 from relayhub.dialects.openai_chat.native import native_reply, native_request
@@ -24,12 +25,11 @@ from relayhub.dialects.openai_chat.request import decode_request
 from relayhub.dialects.openai_chat.request_writer import encode_request
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_chat.stream_encoder import ChatStreamEncoder
-from relayhub.dialects.outline import read_request
+from relayhub.dialects.outline import LONG, read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
 from relayhub.types.http import HttpReply
-from relayhub.types.usage import Usage
 
 COMMENT = b": keep-alive\n\n"
 
@@ -41,7 +41,7 @@ class OpenAIChat:
     keep_alive: bytes | None = COMMENT
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_request(body, read_envelope)
+        return read_envelope(parse_object(body)) if len(body) < LONG else read_request(body, read_envelope)
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)
@@ -68,13 +68,14 @@ class OpenAIChat:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
+        if envelope.as_is and model == envelope.model and not (envelope.stream or envelope.has_stream_options):
+            return body  # as below, and as most that are not streamed
         mended = body if envelope.as_is else normalised(body, envelope.cuts)
         if mended is not body:
             envelope = replace(envelope, cuts=())
         return native_request(mended, model, envelope)
 
-    def native_reply(self, body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
-        return native_reply(body, view.rename_to)
+    native_reply = staticmethod(native_reply)
 
     def native_stream(self, view: ClientView) -> NativeStream:
         return ChatNativeStream(rename_to=view.rename_to, include_usage=view.envelope.include_usage)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import orjson
 
-from relayhub.dialects.codec import Envelope
+from relayhub.dialects.codec import ClientView, Envelope
 from relayhub.dialects.jsontext import Span, members, set_members, splice
 from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
 from relayhub.dialects.openai_chat.usage import UsageValue, usage_of
@@ -60,7 +60,7 @@ def _stream_options(body: bytes, span: Span | None, *, stream: bool) -> bytes | 
     return b'{"include_usage":true}' if given == b"null" else splice(given, {"include_usage": b"true"})
 
 
-def native_reply(body: bytes, rename_to: str | None) -> tuple[bytes, Usage | None]:
+def native_reply(body: bytes, view: ClientView) -> tuple[bytes, Usage | None]:
     """Raises ``UpstreamError`` for an error object and for anything that is no chat completion. No answer is refused for
     its usage, however absurd: that is none then."""
     if not body.isascii():
@@ -73,7 +73,8 @@ def native_reply(body: bytes, rename_to: str | None) -> tuple[bytes, Usage | Non
         raise in_stream_error(member(body, "error"))
     if not reply.choices:
         raise upstream_broke("it has no choices")
-    return body if rename_to is None else renamed(body, rename_to), usage_of(reply.usage)
+    shown = body if view.model == view.upstream_model else renamed(body, view.model)
+    return shown, usage_of(reply.usage)
 
 
 def _uncounted(body: bytes) -> _Reply:

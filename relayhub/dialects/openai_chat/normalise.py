@@ -40,18 +40,8 @@ def normalised(body: bytes, cuts: Cuts = ()) -> bytes:
     return body[:start] + orjson.dumps(messages) + body[end:]
 
 
-def are_regular(messages: list[JsonObject]) -> bool:
-    """Whether plainly nothing of them must change: far cheaper than a search through megabytes of base64."""
-    for message in messages:
-        if "tool_calls" in message or DETAILS in message:
-            return False  # signatures may be in there
-        content = message.get("content")
-        if type(content) is list and not all(map(_is_regular_part, content)):
-            return False
-    return True
-
-
-def _is_regular_part(part: Json) -> bool:
+def is_regular_part(part: Json) -> bool:
+    """Whether plainly nothing of this part of a message's content must change."""
     if not isinstance(part, dict):
         return True
     for kind, member in _PLACES:
