@@ -36,6 +36,7 @@ class RetryBudget:
     def __init__(self, clock: Clock, terms: BudgetTerms | None = None) -> None:
         self._clock = clock
         self._terms = terms or BudgetTerms()
+        self._most_shares = self._terms.share * BURST_CALLS
         self._purses: dict[str, _Purse] = {}
 
     def renewed(self, terms: BudgetTerms) -> RetryBudget:
@@ -49,9 +50,10 @@ class RetryBudget:
         purse = self._purses.get(provider)
         if purse is None:
             purse = self._purse(provider)
-        share = self._terms.share
-        shares, most = purse.shares + share, share * BURST_CALLS
-        purse.shares = shares if shares < most else most
+        most = self._most_shares
+        if purse.shares != most:  # as it mostly is
+            shares = purse.shares + self._terms.share
+            purse.shares = shares if shares < most else most
 
     def take(self, provider: str) -> bool:
         """Whether there may be one further attempt there; if so, it is paid for."""

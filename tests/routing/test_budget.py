@@ -47,3 +47,16 @@ def test_a_busy_hour_is_not_saved_up_for_a_bad_minute() -> None:
     for _ in range(100_000):
         budget.called("up")
     assert sum(budget.take("up") for _ in range(1000)) == 13
+
+
+def test_what_was_saved_up_is_cut_to_smaller_terms_by_the_next_call() -> None:
+    clock = FakeClock()
+    budget = RetryBudget(clock, BudgetTerms(share=1.0, per_s=0.0))
+    for _ in range(100):
+        budget.called("up")
+    smaller = budget.renewed(BudgetTerms(share=0.1, per_s=0.0))
+    smaller.called("up")
+    assert smaller.left("up") == 5.0
+    for _ in range(100):
+        budget.called("up")
+    assert budget.left("up") == 50.0
