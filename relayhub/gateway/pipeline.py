@@ -128,8 +128,9 @@ class Pipeline:
         return (2 * nano if hedges else nano), tokens
 
     def _estimate_one(self, call: Call, route: Route) -> tuple[int, int]:
-        envelope, per_token = call.envelope, self.bytes_per_token
-        body_bytes = call.size() + envelope.media_tokens * per_token
+        envelope, per_token, body = call.envelope, self.bytes_per_token, call.body
+        text_bytes = len(body) if envelope.text_bytes is None and type(body) is bytes else call.size()
+        body_bytes = text_bytes + envelope.media_tokens * per_token
         output_cap = (envelope.output_cap or route.max_output_tokens) if call.operation in GENERATING else None
         return route.price.estimate(body_bytes, per_token, output_cap, envelope.choices)
 

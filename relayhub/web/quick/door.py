@@ -204,17 +204,18 @@ class QuickDoor(asyncio.Protocol):
 
     def _read(self, buffer: bytes) -> None:
         """What has come of a request that is not known yet."""
-        end = buffer.find(b"\r\n\r\n") + 4
-        if end < 4 or end > MAX_HEAD:
+        known = self._block
+        if known and buffer.startswith(known):
+            end = len(known)
+        elif (end := buffer.find(b"\r\n\r\n") + 4) >= 4 and end <= MAX_HEAD:
+            self._learn(buffer[:end])
+        else:
             self._buffer = buffer
             if len(buffer) > MAX_HEAD or not buffer.startswith(_START[: len(buffer)]):
                 self._hand_over()
             elif self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_s, self._head_too_slow)
             return
-        block = buffer[:end]
-        if block != self._block:
-            self._learn(block)
         head, length, now = self._known, self._length, self._desk.clock.monotonic()
         principal = None if head is None else self._desk.admit(head, length, self, now)
         if head is None or principal is None:

@@ -91,9 +91,10 @@ class Visit(msgspec.Struct, eq=False):
         door = self._door
         if self._answer is not None:
             self._answer.close()
-        heard = door.transport is not None or not isinstance(problem, _EXPECTED)
-        if not heard or (problem is None and not door.congested):
+        if problem is None and not door.congested:
             door.served()
+        elif door.transport is None and isinstance(problem, _EXPECTED):
+            door.served()  # nobody hears it
         else:
             door.goes_on(self.task(self._tell(problem)))
 
