@@ -27,6 +27,11 @@ ALONE_S = 1.0
 """For so long nobody is waited for after that."""
 
 _GATE, _TURN = 0, 1
+_GATE_AND_TURN = 2
+"""Places from the gate on, taken in one step or not at all."""
+
+_UNLOCK = fcntl.LOCK_UN
+_AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
 _LOOK_S = 0.0004
 """Between two looks; a hand-over takes half of that."""
 
@@ -41,8 +46,13 @@ class Turnstile:
         self._alone_until = 0.0
 
     def __enter__(self) -> None:
+        if self._file is None:
+            return
+        if self._takes(_GATE, _GATE_AND_TURN):  # nobody else is there
+            self._leaves(_GATE)
+            return
         now = time.monotonic()
-        if self._file is None or now < self._alone_until:
+        if now < self._alone_until:
             return
         while not self._has_turn(now + INSISTS_S):
             if time.monotonic() >= now + PATIENCE_S:
@@ -77,17 +87,17 @@ class Turnstile:
             os.close(self._file)
             self._file = None
 
-    def _takes(self, place: int) -> bool:
+    def _takes(self, place: int, places: int = 1) -> bool:
         assert self._file is not None
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            fcntl.lockf(self._file, _AT_ONCE, places, place)
         except OSError:
             return False
         return True
 
     def _leaves(self, place: int) -> None:
         if self._file is not None:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+            fcntl.lockf(self._file, _UNLOCK, 1, place)
 
 
 def _opened(path: Path) -> int | None:
