@@ -92,13 +92,13 @@ def _key(row: tuple[Any, ...]) -> KeyMoney:
 class Balances:
     """Accounts and keys by id. Only changed ones are written back."""
 
-    __slots__ = ("_changed_accounts", "_changed_keys", "_connection", "accounts", "keys")
+    __slots__ = ("_changed_keys", "_cursor", "accounts", "changed_accounts", "keys")
 
-    def __init__(self, connection: sqlite3.Connection, known: Known, key_ids: set[str], account_ids: set[str]) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, known: Known, key_ids: set[str], account_ids: set[str]) -> None:
         """Reads those that are not known, and the accounts of the keys."""
-        self._connection = connection
+        self._cursor = cursor
         self._changed_keys: list[KeyMoney] = []
-        self._changed_accounts: list[AccountMoney] = []
+        self.changed_accounts: list[AccountMoney] = []
         self.keys = keys = known.keys
         self.accounts = known.accounts
         if missing := key_ids.difference(keys):
@@ -108,19 +108,22 @@ class Balances:
             self._load_accounts(account_ids.difference(self.accounts))
 
     def _load_keys(self, ids: set[str]) -> None:
-        for row in self._connection.execute(_LOAD_KEYS, (json.dumps([*ids]),)):
+        for row in self._cursor.execute(_LOAD_KEYS, (json.dumps([*ids]),)):
             self.keys[row[0]] = _key(row)
 
     def _load_accounts(self, ids: set[str]) -> None:
         if ids:
-            for row in self._connection.execute(_LOAD_ACCOUNTS, (json.dumps([*ids]),)):
+            for row in self._cursor.execute(_LOAD_ACCOUNTS, (json.dumps([*ids]),)):
                 self.accounts[row[0]] = AccountMoney(row[0], bool(row[1]), *row[2:])
 
     def limited(self, key_ids: set[str]) -> dict[str, KeyLimits]:
         """The limits of those keys that have any."""
-        keys = self.keys
-        found = [keys[key_id] for key_id in key_ids if key_id in keys]
-        return {key.id: key.limits for key in found if key.limits is not None}
+        found: dict[str, KeyLimits] = {}
+        for key_id in key_ids:
+            key = self.keys.get(key_id)
+            if key is not None and key.limits is not None:
+                found[key_id] = key.limits
+        return found
 
     def move(self, key: KeyMoney, account: AccountMoney, held: int, used: int = 0) -> None:
         """Change what is held and used, on the key and on its account alike."""
@@ -133,21 +136,18 @@ class Balances:
             self._changed_keys.append(key)
         if not account.changed:
             account.changed = True
-            self._changed_accounts.append(account)
+            self.changed_accounts.append(account)
 
     def add(self, account: AccountMoney, amount: int) -> None:
         """Change what the account was given."""
         account.total += amount
         if not account.changed:
             account.changed = True
-            self._changed_accounts.append(account)
-
-    def automatic_grants(self) -> list[tuple[str, int]]:
-        return [(account.id, account.granted) for account in self._changed_accounts if account.granted]
+            self.changed_accounts.append(account)
 
     def write(self) -> None:
-        write = self._connection.execute
-        for account in self._changed_accounts:
+        write = self._cursor.execute
+        for account in self.changed_accounts:
             write(_STORE_ACCOUNT, (account.total, account.used, account.held, account.id))
             account.changed, account.granted = False, 0
         for key in self._changed_keys:

@@ -83,7 +83,7 @@ class Batch:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        cursor: sqlite3.Cursor,
         known: Known,
         intents: Sequence[Intent[object]],
         epoch: Epoch,
@@ -91,8 +91,8 @@ class Batch:
         on_step: Callable[[str], None],
         calendar: Calendar,
     ) -> None:
-        known.look(connection)
-        self._connection = connection
+        known.look(cursor)
+        self._cursor = cursor
         self._known = known
         self._intents = intents
         self._epoch = epoch
@@ -103,12 +103,12 @@ class Batch:
         touched = Touched(intents, known.holds)
         if touched.unknown or touched.others:
             self._load_holds(touched)
-        self._calls = CallBatch(connection, known, touched, epoch.id, calendar, now)
+        self._calls = CallBatch(cursor, known, touched, epoch.id, calendar, now)
         self.records = self._calls.records
         self._others = bool(touched.others)
         if self._others:
-            self._jobs = JobBatch(connection, touched.others, now)
-            self._people = PeopleBatch(connection, touched.others, now)
+            self._jobs = JobBatch(cursor.connection, touched.others, now)
+            self._people = PeopleBatch(cursor.connection, touched.others, now)
         self._renew = False
         self._leave = False
         self._probe = False
@@ -126,7 +126,7 @@ class Batch:
     def _load_holds(self, touched: Touched) -> None:
         holds = self._known.holds
         if touched.unknown:
-            for row in load_many(self._connection, _LOAD_HOLDS, touched.unknown):
+            for row in load_many(self._cursor, _LOAD_HOLDS, touched.unknown):
                 row[_CREATED_AT] /= 1e6
                 holds[row[0]] = HoldRow(*row)
         if any(isinstance(intent, ReleaseOrphans) for intent in touched.others):
@@ -137,11 +137,11 @@ class Batch:
 
     def _load_orphans(self) -> list[int]:
         """Which epochs are dead, and what they left open. In one transaction, so that nobody can open more."""
-        rows = self._connection.execute(_LOAD_EPOCHS).fetchall()
+        rows = self._cursor.execute(_LOAD_EPOCHS).fetchall()
         self._dead_epochs = [row[0] for row in rows if self._epoch.finds_dead(row, self._now)]
         found: list[int] = []
         for epoch_id in self._dead_epochs:
-            for row in self._connection.execute(_LOAD_EPOCH_HOLDS, (epoch_id,)):
+            for row in self._cursor.execute(_LOAD_EPOCH_HOLDS, (epoch_id,)):
                 self._known.holds[row[0]] = HoldRow(*row)
                 found.append(row[0])
         return found
@@ -250,8 +250,9 @@ class Batch:
     def write(self) -> None:
         """Everything that was decided. Balances come last: their CHECK is the last word on an overdraft."""
         calls, step = self._calls, self._step
-        for account_id, amount in calls.money.automatic_grants():
-            calls.note(LedgerKind.GRANT, account_id, amount, SYSTEM_ACTOR, "unlimited account")
+        for account in calls.money.changed_accounts:
+            if account.granted:
+                calls.note(LedgerKind.GRANT, account.id, account.granted, SYSTEM_ACTOR, "unlimited account")
         self._write_epoch()
         calls.write_holds()
         step("after_holds")
@@ -271,19 +272,19 @@ class Batch:
     def _write_epoch(self) -> None:
         """A hold needs its epoch's row: with the first one, and again if others thought this process dead."""
         if self._probe:
-            self._connection.execute(_PROBE)
+            self._cursor.execute(_PROBE)
         if self._renew or (self._calls.opened and not self._epoch_stands()):
-            self._connection.execute(_RENEW_EPOCH, self._epoch.row(self._now))
+            self._cursor.execute(_RENEW_EPOCH, self._epoch.row(self._now))
             self._known.epoch_stands = True
 
     def _epoch_stands(self) -> bool:
         known = self._known
         if not known.epoch_stands:
-            known.epoch_stands = self._connection.execute(_KNOWN_EPOCH, (self._epoch.id,)).fetchone() is not None
+            known.epoch_stands = self._cursor.execute(_KNOWN_EPOCH, (self._epoch.id,)).fetchone() is not None
         return known.epoch_stands
 
     def _forget_epochs(self) -> None:
-        gone = [*self._dead_epochs, *([self._epoch.id] if self._leave else ())]
-        if gone:
+        if self._dead_epochs or self._leave:
+            gone = [*self._dead_epochs, *([self._epoch.id] if self._leave else ())]
             self._known.epoch_stands = False
-            self._connection.executemany(_DELETE_EPOCH, [(epoch_id,) for epoch_id in gone])
+            self._cursor.executemany(_DELETE_EPOCH, [(epoch_id,) for epoch_id in gone])

@@ -43,14 +43,14 @@ class CallBatch:
     """Used by :class:`relayhub.store.batch.Batch`. ``records``: the usage rows, as they were charged."""
 
     __slots__ = (
-        *("_connection", "_ended", "_entries", "_epoch_id", "_holds", "_known", "_ledger", "_limits", "_now", "_noted"),
+        *("_cursor", "_ended", "_entries", "_epoch_id", "_holds", "_known", "_ledger", "_limits", "_now", "_noted"),
         "_usage",
         *("money", "opened", "records"),
     )
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        cursor: sqlite3.Cursor,
         known: Known,
         touched: Touched,
         epoch_id: str,
@@ -59,18 +59,18 @@ class CallBatch:
     ) -> None:
         self.records: list[UsageRecord] = []
         self.opened: list[Row] = []
-        self.money = Balances(connection, known, touched.keys, touched.accounts)
+        self.money = Balances(cursor, known, touched.keys, touched.accounts)
         limited = self.money.limited(touched.keys)
         self._limits: LimitBatch | None = None
         if limited or touched.counted:
-            self._limits = LimitBatch(connection, known, limited, touched.counted, calendar, now)
-        self._connection = connection
+            self._limits = LimitBatch(cursor, known, limited, touched.counted, calendar, now)
+        self._cursor = cursor
         self._epoch_id = epoch_id
         self._now = now
         self._known = known
         self._holds = known.holds
         if known.entries is None:
-            (known.entries,) = connection.execute(_NEWEST_ENTRY).fetchone()
+            (known.entries,) = cursor.execute(_NEWEST_ENTRY).fetchone()
         self._entries: int = known.entries
         self._ledger: list[Row] = []
         self._noted = False
@@ -199,22 +199,22 @@ class CallBatch:
 
     def write_holds(self) -> None:
         if self.opened:
-            insert_many(self._connection, _INSERT_HOLD, self.opened)
+            insert_many(self._cursor, _INSERT_HOLD, self.opened)
         if self._ended:
-            delete_many(self._connection, _DELETE_HOLD, self._ended)
+            delete_many(self._cursor, _DELETE_HOLD, self._ended)
 
     def write_ledger(self) -> None:
         """In the order in which it was decided."""
         self._known.entries = self._entries
         if self._noted:
             for about_calls, rows in groupby(self._ledger, _is_about_a_call):
-                insert_many(self._connection, _INSERT_LEDGER[about_calls], [*rows])
+                insert_many(self._cursor, _INSERT_LEDGER[about_calls], [*rows])
         elif self._ledger:
-            insert_many(self._connection, _INSERT_LEDGER[True], self._ledger)
+            insert_many(self._cursor, _INSERT_LEDGER[True], self._ledger)
 
     def write_usage(self) -> None:
         if self._usage:
-            insert_usage(self._connection, self._usage)
+            insert_usage(self._cursor, self._usage)
 
     def write_balances(self) -> None:
         """Their CHECK is the last word on an overdraft."""

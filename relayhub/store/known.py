@@ -45,11 +45,12 @@ class HoldRow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Count:
-    """Of one key's window. ``changed``: in this transaction."""
+    """Of one key's window. ``changed``: in this transaction; ``stored``: its row is of the window that began then."""
 
     starts_at: float
     amount: int
     changed: bool = False
+    stored: bool = False
 
 
 class Known:
@@ -94,9 +95,9 @@ class Known:
         self.slots: dict[str, list[int]] = {}
         self.epoch_stands = False
 
-    def look(self, connection: sqlite3.Connection) -> None:
+    def look(self, cursor: sqlite3.Cursor) -> None:
         """Forget everything if anybody else has written since. Inside a write transaction only."""
-        (version,) = connection.execute(_COMMITS_OF_OTHERS).fetchone()
+        (version,) = cursor.execute(_COMMITS_OF_OTHERS).fetchone()
         if version != self._version or len(self.keys) > MOST_KEYS:
             self.forget()
             self._version = version

@@ -22,35 +22,40 @@ _LARGE_SIZES = (64, 48, 32, 28, 24, 20, _ALL_SIZES_TO)
 where those of many columns take some 50 KB."""
 
 
-def insert_many(connection: sqlite3.Connection, statement: str, rows: Sequence[Row], after: str = "") -> None:
+def insert_many(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row], after: str = "") -> None:
     """``statement``: an INSERT that ends in one group of placeholders; ``after``: what follows all of them."""
-    for start, end in _parts(len(rows)):
-        _insert(connection, statement, rows[start:end], after)
+    for start, end, groups in _inserts(statement, len(rows), after):
+        values: list[Any] = []
+        for row in rows[start:end]:
+            values += row
+        cursor.execute(groups, values)
 
 
-def delete_many(connection: sqlite3.Connection, statement: str, ids: Sequence[int]) -> None:
+def delete_many(cursor: sqlite3.Cursor, statement: str, ids: Sequence[int]) -> None:
     """``statement``: a DELETE that ends in ``IN (?)``. A list of placeholders takes half the time of a JSON array, for which
     SQLite makes a table."""
-    for start, end in _parts(len(ids)):
-        connection.execute(_with_placeholders(statement, end - start), ids[start:end])
+    for start, end, placeholders in _deletes(statement, len(ids)):
+        cursor.execute(placeholders, ids[start:end])
 
 
-@cache
-def _parts(number: int) -> tuple[tuple[int, int], ...]:
+def _parts(number: int) -> list[tuple[int, int]]:
     """So many rows, cut where a statement ends."""
     parts, at = [], 0
     while (left := number - at) > 0:
         size = left if left <= _ALL_SIZES_TO else next(size for size in _LARGE_SIZES if size <= left)
         parts.append((at, at + size))
         at += size
-    return tuple(parts)
+    return parts
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[Row], after: str) -> None:
-    values: list[Any] = []
-    for row in rows:
-        values += row
-    connection.execute(_with_groups(statement, len(rows), after), values)
+@cache
+def _inserts(statement: str, number: int, after: str) -> tuple[tuple[int, int, str], ...]:
+    return tuple((start, end, _with_groups(statement, end - start, after)) for start, end in _parts(number))
+
+
+@cache
+def _deletes(statement: str, number: int) -> tuple[tuple[int, int, str], ...]:
+    return tuple((start, end, _with_placeholders(statement, end - start)) for start, end in _parts(number))
 
 
 @cache
@@ -70,10 +75,10 @@ def one_row(table: str, columns: Sequence[str], where: str) -> str:
     return f"SELECT json_group_array(json_array({', '.join(columns)})) FROM {table} WHERE {where}"  # noqa: S608  # constants
 
 
-def load_many(connection: sqlite3.Connection, statement: str, values: Sequence[str | int]) -> list[list[Any]]:
+def load_many(cursor: sqlite3.Cursor, statement: str, values: Sequence[str | int]) -> list[list[Any]]:
     """The rows of a :func:`one_row` statement whose placeholder takes a JSON array; none for no ``values``."""
     if not values:
         return []
-    (text,) = connection.execute(statement, (orjson.dumps(values).decode(),)).fetchone()
+    (text,) = cursor.execute(statement, (orjson.dumps(values).decode(),)).fetchone()
     rows: list[list[Any]] = orjson.loads(text)
     return rows

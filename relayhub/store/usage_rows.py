@@ -67,7 +67,7 @@ _SELDOM: tuple[tuple[int, Mapping[str, str], Callable[[UsageRecord], Row]], ...]
 """What is something else seldom, or for few hubs: columns, with what they are otherwise (empty: left out)."""
 
 
-def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None:
+def insert_usage(cursor: sqlite3.Cursor, ended: Sequence[Ended]) -> None:
     filled, rows = 0, []
     for entry, record in ended:
         filled |= _filled(record)
@@ -76,7 +76,7 @@ def insert_usage(connection: sqlite3.Connection, ended: Sequence[Ended]) -> None
         for group, _, values in _SELDOM:
             if filled & group:
                 rows = [(*row, *values(record)) for row, (_, record) in zip(rows, ended, strict=True)]
-    insert_many(connection, _statement(filled), rows)
+    insert_many(cursor, _statement(filled), rows)
 
 
 @cache

@@ -19,10 +19,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import structlog
 
 from relayhub.sdk.clock import Clock
@@ -82,8 +82,7 @@ Told: TypeAlias = "Callable[[Answer], None]"
 _Item: TypeAlias = "tuple[Intent[Any], Told]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(msgspec.Struct, frozen=True):
     """What one transaction came to: an answer per item, and the usage rows it wrote."""
 
     items: Sequence[_Item]
@@ -138,7 +137,8 @@ class Writer:
         self._company = Patience()
         self._gathering = False
         """What is patient waits, at most until a timer says :meth:`_gathered`."""
-        self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
+        """One for all statements."""
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
         self._thread.start()
@@ -314,37 +314,38 @@ class Writer:
         self._committed_at = time.monotonic()
 
     def _transact(self, items: list[_Item]) -> _Done:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = self._connect()
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._connect().cursor()
         step = self._step
         intents = [intent for intent, _ in items]
         extra_sync = not self._power_always and any(intent.power for intent in intents)
         if extra_sync:
-            connection.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA synchronous = FULL")
         step("before_begin")
-        self._begin(connection)
+        self._begin(cursor)
         step("after_begin")
-        batch = Batch(connection, self._known, intents, self._epoch, self._clock.now(), step, self._calendar)
+        batch = Batch(cursor, self._known, intents, self._epoch, self._clock.now(), step, self._calendar)
         step("after_load")
         answers = batch.decide()
         step("after_decide")
         batch.write()
         step("before_commit")
-        connection.execute("COMMIT")
+        cursor.execute("COMMIT")
         step("after_commit")
         if extra_sync:
-            connection.execute("PRAGMA synchronous = NORMAL")
-        self._expected = batch.to_come()
+            cursor.execute("PRAGMA synchronous = NORMAL")
+        if len(items) > 1:
+            self._expected = batch.to_come()
         return _Done(items, answers, batch.records)
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, cursor: sqlite3.Cursor) -> None:
         """Wait for other processes, but never long at a time: see ``connection.LOCK_POLL_MS``."""
         wait_s = self._lock_wait_s if self._failing is None else min(self._lock_wait_s, FAILING_LOCK_WAIT_S)
         deadline = time.monotonic() + wait_s
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                cursor.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or time.monotonic() >= deadline or self._stop.is_set():
@@ -353,17 +354,17 @@ class Writer:
 
     def _rollback(self) -> None:
         self._known.forget()
-        if self._connection is not None and self._connection.in_transaction:
+        if self._cursor is not None and self._cursor.connection.in_transaction:
             try:
-                self._connection.execute("ROLLBACK")
+                self._cursor.execute("ROLLBACK")
             except sqlite3.Error:
                 self._disconnect()
 
     def _disconnect(self) -> None:
         self._known.forget()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._cursor is not None:
+            self._cursor.connection.close()
+            self._cursor = None
 
     def _refuse(self, items: Sequence[_Item], error: RelayhubError) -> None:
         if items:

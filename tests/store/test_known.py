@@ -38,9 +38,9 @@ class Overheard:
 
     def on_step(self, name: str) -> None:
         if name == "before_begin" and self.books is not None:
-            connection = self.books.store._writer._connection
-            assert connection is not None
-            connection.set_trace_callback(self.asked.append)
+            cursor = self.books.store._writer._cursor
+            assert cursor is not None
+            cursor.connection.set_trace_callback(self.asked.append)
 
 
 async def test_a_call_reads_nothing_that_the_call_before_has_read(path: Path) -> None:
