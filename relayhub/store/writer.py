@@ -135,8 +135,8 @@ class Writer:
         """Items that may soon follow those of the last transaction."""
         self._patience = Patience()
         self._company = Patience()
-        self._gathering = False
-        """What is patient waits, at most until a timer says :meth:`_gathered`."""
+        self._gathering: asyncio.TimerHandle | None = None
+        """What is patient waits, at most until it rings."""
         self._cursor: sqlite3.Cursor | None = None
         """One for all statements."""
         self._known = Known()
@@ -180,18 +180,22 @@ class Writer:
         if len(queue) >= self._wake_at and not (intent.patient and self._in_company()):
             self._wake_at = _NEVER
             self._loop.call_soon(self._bell.ring)  # what else comes in this turn is written with it
+            if self._gathering is not None:
+                self._gathering.cancel()
+                self._gathering = None
+                self._company.note(paid=True)
 
     def _in_company(self) -> bool:
         """Whether what is patient is kept waiting; it is not written by itself then."""
-        if not self._gathering:
-            self._gathering = time.monotonic() - self._committed_at < LIVELY_S and self._company.waits()
-            if self._gathering:
-                self._loop.call_later(COMPANY_S, self._gathered)
-        return self._gathering
+        if self._gathering is None:
+            if time.monotonic() - self._committed_at >= LIVELY_S or not self._company.waits():
+                return False
+            self._gathering = self._loop.call_later(COMPANY_S, self._gathered)
+        return True
 
     def _gathered(self) -> None:
-        self._gathering = False
-        self._company.note(paid=len(self._queue) != 1)
+        self._gathering = None
+        self._company.note(paid=len(self._queue) > 1)
         if len(self._queue) >= self._wake_at:
             self._wake()
 
