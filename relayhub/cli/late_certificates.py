@@ -43,8 +43,8 @@ class LateContext(ssl.SSLContext):
     def _with_certificates(self) -> ssl.SSLContext:
         """From then on it is an ordinary one."""
         ordinary: ssl.SSLContext = self
-        ordinary.__class__ = ssl.SSLContext
         ordinary.set_default_verify_paths()
+        ordinary.__class__ = ssl.SSLContext
         return ordinary
 
 
@@ -64,4 +64,4 @@ def certificates_later() -> Iterator[None]:
     try:
         yield
     finally:
-        ssl.SSLContext.set_default_verify_paths = at_once  # type: ignore[method-assign]
+        del ssl.SSLContext.set_default_verify_paths  # it is inherited

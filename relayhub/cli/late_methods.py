@@ -2,6 +2,9 @@
 
 Python writes five or six methods for a dataclass and compiles each by itself. For the some four hundred that a hub imports
 that is a fifth of its start, and most of these methods are never called: nobody prints, compares or hashes them.
+
+Two things can be told from outside: until its first call a method's signature is that of anything, which a class without a
+docstring then has as its docstring; and a ``__repr__``, which Python wraps once more, goes on through this one.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def _late(name: str, compiled: Callable[[], Method]) -> Method:
     """Stands for the method until its first call, which puts the method in its place."""
     made: Method | None = None
 
-    def late(self: object, *arguments: object, **named: object) -> object:
+    def late(self: object, /, *arguments: object, **named: object) -> object:
         nonlocal made
         if made is None:
             made = compiled()

@@ -195,9 +195,9 @@ class DirectCall:
     # The end
 
     def _settle(self) -> None:
+        record = self._record = self._tally.record(_COMPLETED)
         self._stage = SETTLING
         self._tally.settled = True
-        record = self._record = self._tally.record(_COMPLETED)
         self._reservation.end(record, self._settled)
         self._attempt.settling.waits.begin(self)
 
@@ -206,8 +206,8 @@ class DirectCall:
         if self._attempt.settling.waits.end(self):
             self._end(answer if isinstance(answer, BaseException) else None)
 
-    def settles_late(self) -> None:
-        """See :class:`relayhub.gateway.settlement_waits.Waiting`."""
+    def is_late(self) -> None:
+        """See :class:`relayhub.gateway.equal_waits.Waiting`."""
         self._reservation.note_delayed(self._attempt.settling.waits.wait_s)
         self._end(None)
 

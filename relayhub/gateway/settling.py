@@ -13,11 +13,12 @@ from structlog.typing import FilteringBoundLogger
 from relayhub.accounts.admission import Reservation
 from relayhub.dialects.redact import without_quotes
 from relayhub.gateway.call import Call, ClientLeft
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.gateway.open_calls import Cancellable, OpenCalls
-from relayhub.gateway.settlement_waits import SettlementWaits
 from relayhub.gateway.tally import Tally
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import ClientError, ErrorKind, RelayhubError, UpstreamError
+from relayhub.types.limits import SETTLEMENT_WAIT_S
 
 _MOST_LOGGED = 500
 """Characters of an upstream's words."""
@@ -72,7 +73,7 @@ class CallLog:
 class Settling:
     open_calls: OpenCalls
     log: CallLog = field(default_factory=CallLog)
-    waits: SettlementWaits = field(default_factory=SettlementWaits)
+    waits: EqualWaits = field(default_factory=lambda: EqualWaits(SETTLEMENT_WAIT_S))
 
     async def attended(
         self, work: Awaitable[None], tally: Tally, reservation: Reservation, call: Cancellable | None = None

@@ -28,11 +28,13 @@ class SteadyWay:
     prepared: Prepared
     dropped: tuple[str, ...]
 
+    def view(self, call: Call, model: str, route: Route) -> ClientView:
+        """``model``: the public name. It says no time and no estimate: bytes that pass through have their own."""
+        return ClientView(call.envelope, model, route.upstream_model, call.id, 0, 0, route.image_form)
+
     def lane(self, call: Call, model: str, route: Route) -> NativeChat:
-        """One call's. ``model``: the public name. The view says no time and no estimate: bytes that pass through have
-        their own."""
-        view = ClientView(call.envelope, model, route.upstream_model, call.id, image_form=route.image_form)
-        return NativeChat(self.codec, self.wire, call, view)
+        """One call's. ``model``: the public name."""
+        return NativeChat(self.codec, self.wire, call, self.view(call, model, route))
 
 
 _Key: TypeAlias = "tuple[int, str, Framing | None, tuple[tuple[str, str], ...]]"

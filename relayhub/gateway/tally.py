@@ -84,7 +84,7 @@ def answered_row(call: Call, about: HoldAbout, route: Route, usage: Usage, clock
 
 
 class Tally:
-    """The bookkeeping of one call. The pipeline writes it; nothing else does."""
+    """The bookkeeping of one call. Whoever serves the call writes it; nothing else does."""
 
     __slots__ = (
         "_client",

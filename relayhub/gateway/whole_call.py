@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from relayhub.dialects.codec import ClientView
 from relayhub.gateway.answers import WholeAnswer, unasked
 from relayhub.gateway.attempt import Attempt
 from relayhub.gateway.call import Call, DirectClient
@@ -20,7 +19,7 @@ EVENT_STREAM = "text/event-stream"
 
 class WholeCall(DirectCall):
     """A :class:`DirectCall` on a course that :attr:`~relayhub.gateway.course.Course.is_brief`. It makes its tally and its
-    lane only where its course is not the plain one, which needs neither."""
+    lane only where its course is not the plain one, which needs neither; what a stream needs it has not at all."""
 
     __slots__ = ("_clock", "_course", "_is_taken_up")
 
@@ -58,9 +57,9 @@ class WholeCall(DirectCall):
             return
         self._stage = RELAYING
         call, route, way = self._call, self._course.route, self._course.way
-        assert isinstance(call.body, bytes)
         sent = False
         try:
+            assert isinstance(call.body, bytes)
             self._trial = self._router.alone(route)
             body = way.codec.native_request(call.body, model=route.upstream_model, envelope=call.envelope)
             sent = True
@@ -75,21 +74,20 @@ class WholeCall(DirectCall):
             return
         self._begun = None  # it is over, and has this
         call, course, now = self._call, self._course, self._clock.monotonic()
-        route, trial = course.route, self._trial
-        assert trial is not None
+        route, way, trial = course.route, course.way, self._trial
         try:
+            assert trial is not None
             trial.first_byte(now)
             if media_type == EVENT_STREAM:
                 raise unasked(media_type)
-            view = ClientView(call.envelope, course.about.model, route.upstream_model, call.id, 0, 0, route.image_form)
-            told, usage = course.way.codec.native_reply(body, view)
+            told, usage = way.codec.native_reply(body, way.view(call, course.resolved.model, route))
             answer = self._answer = WholeAnswer(told, usage)
             if usage is None:
                 self._take_up(now).answered(self._lane, answer)
                 self._settle()
                 return
-            self._stage = SETTLING
             record = self._record = answered_row(call, course.about, route, usage, self._clock, now)
+            self._stage = SETTLING
             self._reservation.end(record, self._settled)
             self._attempt.settling.waits.begin(self)
         except BaseException as error:  # a plugin's

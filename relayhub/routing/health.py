@@ -328,16 +328,13 @@ class Health:
                 probe = True
         return probe
 
-    def end(self, route: Route, load: Load, succeeded: float | None = None) -> None:
-        """It is over, whatever came of it. ``succeeded``: when it began (monotonic seconds), if it has; else that is told
-        apart. Nothing is counted below zero, should it be said twice."""
+    def end(self, route: Route, load: Load) -> None:
+        """It is over, whatever came of it. Nothing is counted below zero, should that be said twice."""
         if load.busy:
             load.busy -= 1
             load.provider.calls -= 1
         if self._elsewhere is not None and route.provider.max_in_flight is not None:
             self._elsewhere.note(route.provider.name, load.provider.calls)
-        if self._circuits and succeeded is not None:
-            self.succeeded(route, succeeded)
 
     def answered(self, route: Route, load: Load, began: float, now: float) -> None:
         """The first byte has come of a call that ``began`` then (monotonic seconds)."""

@@ -224,11 +224,10 @@ class Trial(msgspec.Struct, eq=False):
         """``error``: what became of the attempt instead of an answer."""
         assert self._load is not None
         health = self._router.health
-        if error is None:
-            health.end(self.route, self._load, self._began)
-            return
         health.end(self.route, self._load)
-        if (verdict := verdict_of(error)) is not None:
+        if error is None:
+            health.succeeded(self.route, self._began)
+        elif (verdict := verdict_of(error)) is not None:
             health.failed(self.route, verdict, probe=self._probe)
         elif _answers(error):
             health.succeeded(self.route, self._began)

@@ -133,7 +133,7 @@ class EndHold(msgspec.Struct, Intent[Settled], gc=False):
 
     @property
     def patient(self) -> bool:
-        """A stream has shown its client all but the end."""
+        """Of a stream, whose client has been shown most of it."""
         return self.record is not None and self.record.stream
 
 

@@ -27,8 +27,8 @@ ALONE_S = 1.0
 """For so long nobody is waited for after that."""
 
 _GATE, _TURN = 0, 1
-_GATE_AND_TURN = 2
-"""Places from the gate on, taken in one step or not at all."""
+_BOTH = 2
+"""So many places from the gate on, taken in one step or not at all."""
 
 _UNLOCK = fcntl.LOCK_UN
 _AT_ONCE = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -48,7 +48,7 @@ class Turnstile:
     def __enter__(self) -> None:
         if self._file is None:
             return
-        if self._takes(_GATE, _GATE_AND_TURN):  # nobody else is there
+        if self._takes(_GATE, _BOTH):  # nobody else is there
             self._leaves(_GATE)
             return
         now = time.monotonic()

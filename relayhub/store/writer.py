@@ -58,13 +58,13 @@ LINGER_S = 0.005
 """So long at most, or until as many have come as can be expected: what a transaction costs is shared by more of them."""
 
 FEW_LINGER_S = 0.0005
-"""So long for each item where they are fewer, if such waits have paid of late. A lone call never waits."""
+"""So long for each item where they are fewer, if such waits have paid of late."""
 
 COMPANY_S = 0.01
-"""So long what is patient waits for others, where others have come of late. Whatever is not takes it along at once."""
+"""So long what is patient waits for others, where such waits have paid of late. Whatever is not takes it along at once."""
 
 LIVELY_S = 0.05
-"""For so long after a transaction there may be others."""
+"""So long after a transaction there may be others."""
 
 _NEVER = sys.maxsize
 
@@ -177,12 +177,12 @@ class Writer:
             self._loop.call_soon(told, refusal)
             return
         queue.append((intent, told))
-        if len(queue) >= self._wake_at and not (intent.patient and self._in_company()):
+        wake_at = self._wake_at
+        if len(queue) >= wake_at and not (wake_at == 1 and intent.patient and self._in_company()):
             self._wake()
             if self._gathering is not None:
-                self._gathering.cancel()
-                self._gathering = None
-                self._company.note(paid=True)
+                self._stop_gathering()
+                self._company.note(paid=len(queue) > 1)
 
     def _in_company(self) -> bool:
         """Whether what is patient is kept waiting; it is not written by itself then."""
@@ -191,6 +191,11 @@ class Writer:
                 return False
             self._gathering = self._loop.call_later(COMPANY_S, self._gathered)
         return True
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def _gathered(self) -> None:
         self._gathering = None
@@ -215,6 +220,7 @@ class Writer:
         """Write what is queued, for up to ``wait_s``, then stop the thread. What could not be written fails with
         ``HubError``; its holds stay open and are released as orphans by the next process. Idempotent."""
         self._closing = True
+        self._stop_gathering()
         self._wake()  # it may be waiting for more
         try:
             async with asyncio.timeout(wait_s):

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.types.limits import WRITE_STALL_S
-from relayhub.web.head_waits import HeadWaits
 
 DROPPED = "x-relayhub-dropped"
 
@@ -38,7 +38,7 @@ class AnswerStream(ABC):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_waits: HeadWaits,
+        head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
         self._headers = dict(headers)
@@ -77,9 +77,9 @@ class AnswerStream(ABC):
     def begin(self) -> None:
         """What ``async with`` does, for whoever does without; :meth:`close` it."""
         if self._sign_of_life is not None:
-            now = self.last_write = self._loop.time()
+            self.last_write = self._loop.time()
             self._waits = True
-            self._head_waits.begin(self, now)
+            self._head_waits.begin(self)
 
     async def __aenter__(self) -> AnswerStream:
         self.begin()
@@ -135,8 +135,8 @@ class AnswerStream(ABC):
             self._timer.cancel()
             self._timer = None
 
-    def head_is_late(self) -> None:
-        """See :class:`relayhub.web.head_waits.WaitsForHead`."""
+    def is_late(self) -> None:
+        """See :class:`relayhub.gateway.equal_waits.Waiting`."""
         self._waits = False
         self._tick()
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from relayhub.dialects.codec import Framing
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.web.answer_stream import PUSHED, AnswerStream, bound
-from relayhub.web.head_waits import HeadWaits
 
 PIECE = 256 << 10
 """Bytes of a whole answer that are written at a time. One that is larger is written while the call lasts, so that it counts
@@ -27,7 +27,7 @@ class ClientStream(AnswerStream):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_waits: HeadWaits,
+        head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
         super().__init__(

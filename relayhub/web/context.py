@@ -12,6 +12,7 @@ from relayhub.dialects.openai_chat import errors as openai_errors
 from relayhub.dialects.openai_chat.dialect import COMMENT
 from relayhub.gateway.call import Call
 from relayhub.gateway.counting import Counting
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.gateway.lanes import Codecs
 from relayhub.gateway.named import NamedServing
 from relayhub.gateway.pipeline import Pipeline
@@ -22,7 +23,6 @@ from relayhub.store.store import Store
 from relayhub.types.errors import RelayhubError
 from relayhub.web.admin.context import AdminContext
 from relayhub.web.client_address import Network
-from relayhub.web.head_waits import HeadWaits
 from relayhub.web.media_desk import MediaDesk
 
 
@@ -37,12 +37,12 @@ class Serving:
     counting: Counting
     media: MediaDesk
     admin: AdminContext
-    head_waits: HeadWaits = field(init=False)
+    head_waits: EqualWaits = field(init=False)
     body_limit: int = field(init=False)
     """Bytes: asked for every request, and ``server`` takes its time to answer."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "head_waits", HeadWaits(self.server.head_wait_s))
+        object.__setattr__(self, "head_waits", EqualWaits(self.server.head_wait_s))
         object.__setattr__(self, "body_limit", self.server.body_limit)
 
 

@@ -53,6 +53,16 @@ def test_one_that_verifies_nobody_reads_nothing_either() -> None:
     assert type(context) is LateContext
 
 
+def test_whoever_uses_one_at_once_gets_an_ordinary_one_and_nothing_is_left_behind() -> None:
+    before = dict(vars(ssl.SSLContext))
+    with certificates_later():
+        context = ssl.create_default_context()
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+        assert type(context) is ssl.SSLContext
+    assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    assert dict(vars(ssl.SSLContext)) == before
+
+
 def test_whoever_makes_one_later_or_for_a_server_gets_an_ordinary_one() -> None:
     with certificates_later():
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

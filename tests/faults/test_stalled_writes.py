@@ -13,11 +13,11 @@ from aiohttp import web
 from relayhub.config.schema import ServerConfig
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.call import ClientLeft
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.web import answer_stream
 from relayhub.web.application import build_runner
 from relayhub.web.client_stream import ClientStream
 from relayhub.web.head_timer import head_arrived
-from relayhub.web.head_waits import HeadWaits
 from relayhub.web.listener import listen
 from tests.faults.asking import connected, read_all, read_until
 
@@ -128,7 +128,7 @@ async def test_a_client_that_stops_reading_counts_as_gone(monkeypatch: pytest.Mo
 
     async def flood(request: web.Request) -> web.StreamResponse:
         client = ClientStream(
-            request, {}, framing=Framing.SSE, keep_alive=b": \n\n", head_waits=HeadWaits(60), keep_alive_s=60
+            request, {}, framing=Framing.SSE, keep_alive=b": \n\n", head_waits=EqualWaits(60), keep_alive_s=60
         )
         started = time.monotonic()
         async with client:

@@ -19,6 +19,7 @@ from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_responses.stream_encoder import ResponsesStreamEncoder
 from relayhub.gateway.departure import Departure
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.gateway.kept_state import TurnState
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
@@ -31,7 +32,6 @@ from relayhub.upstream.lean.framing import Chunked
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.answer_stream import PUSHED
-from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.answer import QuickAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -112,7 +112,7 @@ class Hub:
         self.line = Line()
         self.stream = stream or ChatNativeStream(rename_to=rename_to, include_usage=True)
         self.client = QuickAnswer(
-            self.line, {}, framing=Framing.SSE, keep_alive=None, head_waits=HeadWaits(60), keep_alive_s=60
+            self.line, {}, framing=Framing.SSE, keep_alive=None, head_waits=EqualWaits(60), keep_alive_s=60
         )
         self.relaying = StreamRelay(self.stream, self.client, cast("Tally", Noted()))
         self.expressed = 0

@@ -113,3 +113,25 @@ async def test_a_store_that_closes_writes_them_at_once(tmp_path: Path) -> None:
         assert not end.done()
     assert end.done()
     assert not end.exception()
+
+
+async def test_who_is_expected_by_a_transaction_in_company_does_not_wait_for_more(tmp_path: Path) -> None:
+    """The ledger's thread gathers already, and wants to be woken by the last one that it expects."""
+    async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        holds = [await books.hold(10, f"req_{n}") for n in range(3)]
+        await idle(books)
+        one = books.store._writer
+        one._wake_at = 3
+        ends = [books.store.ledger.settle(hold, streamed(f"req_{n}")) for n, hold in enumerate(holds)]
+        assert one._gathering is None
+        await asyncio.gather(*ends)
+
+
+async def test_a_store_that_closes_waits_for_no_timer(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        hold = await books.hold(10)
+        await idle(books)
+        end = books.store.ledger.settle(hold, streamed("req_1"))
+        assert books.store._writer._gathering is not None
+    assert books.store._writer._gathering is None
+    assert (await end).charged_nano == 0

@@ -13,7 +13,6 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
-from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
 from relayhub.dialects.openai_chat.errors import encode_error_event
 from relayhub.dialects.openai_chat.native import native_reply, native_request
@@ -25,7 +24,7 @@ from relayhub.dialects.openai_chat.request import decode_request
 from relayhub.dialects.openai_chat.request_writer import encode_request
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_chat.stream_encoder import ChatStreamEncoder
-from relayhub.dialects.outline import LONG, read_request
+from relayhub.dialects.outline import read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
@@ -41,7 +40,7 @@ class OpenAIChat:
     keep_alive: bytes | None = COMMENT
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_envelope(parse_object(body)) if len(body) < LONG else read_request(body, read_envelope)
+        return read_request(body, read_envelope)
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)

@@ -10,10 +10,10 @@ from relayhub.dialects.codec import Framing
 from relayhub.dialects.comparing import Comparing
 from relayhub.gateway.call import ClientLeft
 from relayhub.gateway.chunk_client import ChunkClient
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.upstream.lean.sink import Express
 from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound, stream_type
-from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.express import ChunkLine, ExpressLane
 
 OK = 200
@@ -63,7 +63,7 @@ class QuickAnswer(AnswerStream, ChunkClient):
         *,
         framing: Framing | None,
         keep_alive: bytes | None,
-        head_waits: HeadWaits,
+        head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
         super().__init__(

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from relayhub.dialects.codec import Framing
+from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.web.answer_stream import PUSHED
-from relayhub.web.head_waits import HeadWaits
 from relayhub.web.quick.answer import QuickAnswer
 
 
@@ -58,7 +58,7 @@ class Line:
 
 def answer(line: Line, framing: Framing = Framing.SSE, request_id: str = "req_1") -> QuickAnswer:
     return QuickAnswer(
-        line, {"x-request-id": request_id}, framing=framing, keep_alive=None, head_waits=HeadWaits(60), keep_alive_s=60
+        line, {"x-request-id": request_id}, framing=framing, keep_alive=None, head_waits=EqualWaits(60), keep_alive_s=60
     )
 
 

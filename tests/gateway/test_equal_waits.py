@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from structlog.testing import capture_logs
 
-from relayhub.gateway.settlement_waits import SettlementWaits
+from relayhub.gateway.equal_waits import EqualWaits
 from tests.support.turned_loop import in_turned_time, pass_by, turned_loop
 
 WAIT_S = 8.0
@@ -19,14 +19,14 @@ class Call:
         self.then = then
         self.told_at: list[float] = []
 
-    def settles_late(self) -> None:
+    def is_late(self) -> None:
         self.told_at.append(turned_loop().time())
         self.then()
 
 
 @in_turned_time
 async def test_each_one_is_told_when_its_own_time_is_up() -> None:
-    waits, first, second = SettlementWaits(WAIT_S), Call(), Call()
+    waits, first, second = EqualWaits(WAIT_S), Call(), Call()
     waits.begin(first)
     await pass_by(3)
     waits.begin(second)
@@ -44,7 +44,7 @@ async def test_each_one_is_told_when_its_own_time_is_up() -> None:
 
 @in_turned_time
 async def test_whoever_has_ended_is_not_told_and_the_others_are_at_their_time() -> None:
-    waits, first, second = SettlementWaits(WAIT_S), Call(), Call()
+    waits, first, second = EqualWaits(WAIT_S), Call(), Call()
     waits.begin(first)
     await pass_by(3)
     waits.begin(second)
@@ -58,7 +58,7 @@ async def test_whoever_has_ended_is_not_told_and_the_others_are_at_their_time() 
 
 @in_turned_time
 async def test_who_was_told_does_not_end_any_more() -> None:
-    waits, call = SettlementWaits(WAIT_S), Call()
+    waits, call = EqualWaits(WAIT_S), Call()
     waits.begin(call)
     await pass_by(WAIT_S)
     assert call.told_at == [WAIT_S]
@@ -67,7 +67,7 @@ async def test_who_was_told_does_not_end_any_more() -> None:
 
 @in_turned_time
 async def test_who_ends_while_another_one_is_told_is_not_told() -> None:
-    waits, second = SettlementWaits(WAIT_S), Call()
+    waits, second = EqualWaits(WAIT_S), Call()
     first = Call(lambda: waits.end(second))
     waits.begin(first)
     await pass_by(1)
@@ -79,7 +79,7 @@ async def test_who_ends_while_another_one_is_told_is_not_told() -> None:
 
 @in_turned_time
 async def test_who_ends_while_another_one_is_told_in_the_same_moment_has_ended_or_is_told_and_not_both() -> None:
-    waits, second, third = SettlementWaits(WAIT_S), Call(), Call()
+    waits, second, third = EqualWaits(WAIT_S), Call(), Call()
     ended: list[bool] = []
     first = Call(lambda: ended.append(waits.end(second)))
     for call in (first, second, third):
@@ -94,7 +94,7 @@ async def test_one_that_fails_keeps_no_other_from_being_told() -> None:
     def fail() -> None:
         raise RuntimeError("of no use")
 
-    waits, calls = SettlementWaits(WAIT_S), [Call(fail), Call(), Call(fail), Call()]
+    waits, calls = EqualWaits(WAIT_S), [Call(fail), Call(), Call(fail), Call()]
     for call in calls[:3]:
         waits.begin(call)
     await pass_by(3)
@@ -111,7 +111,7 @@ async def test_one_that_fails_keeps_no_other_from_being_told() -> None:
 
 @in_turned_time
 async def test_one_that_begins_while_another_one_is_told_has_its_own_time() -> None:
-    waits, later = SettlementWaits(WAIT_S), Call()
+    waits, later = EqualWaits(WAIT_S), Call()
     waits.begin(Call(lambda: waits.begin(later)))
     await pass_by(WAIT_S)
     await pass_by(WAIT_S - 1)
@@ -123,7 +123,7 @@ async def test_one_that_begins_while_another_one_is_told_has_its_own_time() -> N
 
 @in_turned_time
 async def test_one_that_begins_while_another_one_is_told_does_not_shift_those_that_wait() -> None:
-    waits, second, later = SettlementWaits(WAIT_S), Call(), Call()
+    waits, second, later = EqualWaits(WAIT_S), Call(), Call()
     waits.begin(Call(lambda: waits.begin(later)))
     await pass_by(3)
     waits.begin(second)
@@ -138,7 +138,7 @@ async def test_one_that_begins_while_another_one_is_told_does_not_shift_those_th
 
 @in_turned_time
 async def test_when_all_have_ended_it_rings_once_more_and_then_no_more() -> None:
-    waits, call = SettlementWaits(WAIT_S), Call()
+    waits, call = EqualWaits(WAIT_S), Call()
     for _ in range(3):
         waits.begin(call)
         assert waits.end(call)
