@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,16 +20,16 @@ from relayhub.gateway.steady import SteadyWays
 from relayhub.routing.capabilities import Capabilities
 from relayhub.routing.catalog import Catalog, ModelSpec, Route
 from relayhub.routing.provider import Provider
-from relayhub.sdk import ProviderContext
+from relayhub.sdk import NativeCall, ProviderContext
 from relayhub.testing import FakeClock
 from relayhub.types.call import Dialect, Operation, Principal
 from relayhub.types.errors import ClientError
-from relayhub.types.http import Deadlines
+from relayhub.types.http import Deadlines, HttpRequest
 from relayhub.types.on_disconnect import OnDisconnect
 from relayhub.types.usage import Usage
 from relayhub.upstream.lean.transport import LeanTransport
 from relayhub.upstream.options import NetworkOptions
-from relayhub_openai.provider import OpenAIProvider
+from relayhub_openai.provider import OpenAIProvider, OpenAIWire
 from relayhub_openai.settings import OpenAISettings
 
 KEY = Principal("key_1", "k", "acc_1")
@@ -49,7 +49,10 @@ class Bench:
         return Route(provider, "m-up", price, 100, tariff=tariff)
 
     def courses(self, *routes: Route, terms: LeavingTerms | None = None) -> Courses:
-        catalog = Catalog([ModelSpec("m", route) for route in routes], 0, self.clock.now)
+        return self.courses_of([ModelSpec("m", route) for route in routes], terms)
+
+    def courses_of(self, specs: Sequence[ModelSpec], terms: LeavingTerms | None = None) -> Courses:
+        catalog = Catalog(specs, 0, self.clock.now)
         codecs = Codecs({Dialect.OPENAI_CHAT: OpenAIChat()}, {})
         return Courses(catalog, SteadyWays(codecs), terms or LeavingTerms(), self.clock)
 
@@ -126,3 +129,38 @@ async def test_a_call_that_may_go_on_without_its_client_has_none(bench: Bench, o
     key = replace(KEY, on_disconnect=drain) if of_key else KEY
     courses = bench.courses(bench.route("up"), terms=LeavingTerms() if of_key else LeavingTerms(drain))
     assert courses.of(call(key)) is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_course_of_whole_answers_is_brief(bench: Bench, stream: bool) -> None:
+    found = bench.courses(bench.route("up")).of(call(stream=stream))
+    assert found is not None
+    assert found.is_brief is not stream
+
+
+@pytest.mark.parametrize("dropped", [(), ("seed",)])
+async def test_a_course_whose_clients_are_told_what_was_dropped_is_not_brief(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, dropped: tuple[str, ...]
+) -> None:
+    request = OpenAIWire.request
+
+    def dropping(wire: OpenAIWire, asked: NativeCall) -> HttpRequest:
+        return replace(request(wire, asked), dropped=dropped)
+
+    monkeypatch.setattr(OpenAIWire, "request", dropping)
+    found = bench.courses(bench.route("up")).of(call())
+    assert found is not None
+    assert found.way.dropped == dropped
+    assert found.is_brief is not bool(dropped)
+
+
+async def test_a_course_of_a_fallback_is_not_brief(bench: Bench) -> None:
+    """Where it is the only route, for the model itself has no price yet: its calls have its name in their rows."""
+    unpriced, other = bench.route("up", tariff=bench.later(60, before=None)), bench.route("other")
+    specs = [ModelSpec("m", unpriced, fallbacks=("n",)), ModelSpec("n", other)]
+    courses = bench.courses_of(specs)
+    found, own = courses.of(call()), courses.of(call(model="n"))
+    assert found is not None
+    assert own is not None
+    assert (found.resolved.model, found.route.model, found.is_brief) == ("m", "n", False)
+    assert (own.resolved.model, own.route.model, own.is_brief) == ("n", None, True)

@@ -78,6 +78,12 @@ class Stages:
         self.client.ask(stream=True)
         await until(lambda: len(self.upstream.requests) == 1)
 
+    async def head_whole(self) -> None:
+        """Nothing has come of an answer that will come in one piece."""
+        await self.script(b"", WHOLE)
+        self.client.ask()
+        await until(lambda: len(self.upstream.requests) == 1)
+
     async def streaming(self) -> None:
         await self.script(STREAM[:CUT_AT], STREAM[CUT_AT:])
         self.client.ask(stream=True)
@@ -98,9 +104,7 @@ class Stages:
         await self._settling()
 
     async def settling_whole(self) -> None:
-        await self.script(b"", WHOLE)
-        self.client.ask()
-        await until(lambda: len(self.upstream.requests) == 1)
+        await self.head_whole()
         self.inner.gate.close()
         self._go.set()
         await self._settling()
@@ -135,7 +139,7 @@ class Stages:
         self.inner.gate.open()
 
 
-STAGES = ("asking", "granted", "head", "streaming", "in_pieces", "settling", "settling_whole")
+STAGES = ("asking", "granted", "head", "head_whole", "streaming", "in_pieces", "settling", "settling_whole")
 SETTLED = ("settling", "settling_whole")
 UNSENT = ("asking", "granted")
 
@@ -332,7 +336,7 @@ def test_a_client_that_leaves_in_the_turn_in_which_it_would_be_told(two_ways: Be
 @pytest.mark.parametrize("policy", ["void", "abort_and_estimate", "drain"])
 def test_what_a_client_that_leaves_is_charged(tmp_path: Path, policy: str) -> None:
     async def test(inner: InnerHub, upstream: Scripted) -> Seen:
-        for stage in ("head", "streaming", "in_pieces"):
+        for stage in ("head", "head_whole", "streaming", "in_pieces"):
             async with inner.client() as client:
                 upstream.requests.clear()
                 stages = Stages(inner, upstream, client)
@@ -346,7 +350,7 @@ def test_what_a_client_that_leaves_is_charged(tmp_path: Path, policy: str) -> No
     with benches(tmp_path, uvloop.new_event_loop, quota=f"on_disconnect: {policy}") as two_ways:
         seen = two_ways.both(test, always_direct=policy != "drain")
     charged = [row["cost_nano"] > 0 for row in seen["usage"]]  # type: ignore[attr-defined]
-    assert charged == ([False, True, False] if policy == "void" else [True] * 3)
+    assert charged == ([False, False, True, False] if policy == "void" else [True] * 4)
 
 
 def test_a_provider_that_is_full(tmp_path: Path) -> None:
@@ -377,9 +381,7 @@ def test_a_store_that_cannot_write(two_ways: Bench, monkeypatch: pytest.MonkeyPa
             if stream:
                 await stages.head()
             else:
-                await stages.script(b"", WHOLE)
-                client.ask()
-                await until(lambda: len(upstream.requests) == 1)
+                await stages.head_whole()
             inner.gate.error = sqlite3.OperationalError("disk I/O error")
             stages.go_on()
             answers = [await client.answer()]

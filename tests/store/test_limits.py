@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Coroutine
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from relayhub.store.windows import Calendar, Window
 from relayhub.testing import FakeClock
 from relayhub.types.errors import ClientError, ErrorKind
 from relayhub.types.key_limits import NO_LIMITS, KeyLimits
+from tests.support.inner_hub import Gate, until
 from tests.support.limited import Limited, open_limited, open_store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -362,6 +364,100 @@ async def test_a_day_that_was_only_looked_at_has_one_count_if_the_clock_goes_bac
         await key.call(40)
         with pytest.raises(ClientError):
             await key.job(1)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+@pytest.mark.parametrize("first", ["end", "hold"])
+@pytest.mark.parametrize(("before", "day_turns"), [(MIDNIGHT - 3600, False), (MIDNIGHT, True)])
+async def test_a_call_of_the_minute_before_ends_in_the_transaction_in_which_one_of_the_next_begins(
+    tmp_path: Path, before: float, day_turns: bool, first: str, forgets: bool
+) -> None:
+    """``before``: the end of the one minute, at which a day may turn too. ``forgets``: what was counted is read again."""
+    path, clock, gate = tmp_path / "b.db", FakeClock(before - 10), Gate()
+    limits = KeyLimits(tokens_per_minute=1000, spend_per_day_nano=100)
+    day, was = (MIDNIGHT, 0) if day_turns else (MIDNIGHT - 86_400, 10 + 20)
+    async with open_limited(path, limits, clock=clock, on_step=gate) as key:
+        old, other = await key.call(40, tokens=600), await key.call(20, tokens=200)
+        clock.advance(20)
+        if forgets:
+            key.store._writer._known.forget()
+        work = [key.end(old, 10, tokens=100), key.call(30, tokens=700)]
+        ended = await together(key, gate, *(work if first == "end" else reversed(work)))
+        new = next(one for one in ended if isinstance(one, int))
+        assert windows(path) == [("day_nano", day, was + 30), ("tokens", before, 700)]
+        await key.end(other, 15, tokens=50)  # which is counted where it began too
+        was = 0 if day_turns else 10 + 15
+        assert windows(path) == [("day_nano", day, was + 30), ("tokens", before, 700)]
+        await key.end(new, 25, tokens=650)
+        assert windows(path) == [("day_nano", day, was + 25), ("tokens", before, 650)]
+    again = replace(key, store=await open_store(path, clock))
+    assert windows(path) == [("day_nano", day, was + 25), ("tokens", before, 650)]
+    assert await again.refused(tokens=351) is not None
+    assert await again.refused(amount=100 - was - 25 + 1) is not None
+    await again.call(100 - was - 25, tokens=350)
+    assert windows(path) == [("day_nano", day, 100), ("tokens", before, 1000)]
+    await again.store.close()
+
+
+async def test_several_keys_are_counted_each_for_itself_in_one_transaction(tmp_path: Path) -> None:
+    """One whose windows go on or begin anew, one whose windows go on, one of which nothing was counted yet, and one without
+    limits."""
+    path, clock, gate = tmp_path / "b.db", FakeClock(MINUTE + 50), Gate()
+    limits = KeyLimits(tokens_per_minute=1000, spend_per_day_nano=100)
+    async with open_limited(path, limits, clock=clock, on_step=gate) as one:
+
+        async def another(name: str, limits: KeyLimits, calls: int) -> Limited:
+            issued = await issue_key(one.store.keys, name, one.key.key.account_id, limits=limits)
+            return replace(one, key=issued, calls=calls)
+
+        two = await another("two", KeyLimits(spend_per_day_nano=60, spend_per_month_nano=500), 1000)
+        three = await another("three", KeyLimits(requests_per_minute=1, tokens_per_minute=300), 2000)
+        four = await another("four", NO_LIMITS, 3000)
+        old, going, free = await one.call(40, tokens=600), await two.call(50), await four.call(9)
+        clock.advance(20)
+        found = await together(
+            one,
+            gate,
+            two.call(11),
+            one.call(30, tokens=700),
+            three.call(5, tokens=200),
+            four.end(free, 7),
+            two.end(going, 20),
+            one.end(old, 10, tokens=100),
+            three.call(5, tokens=1),
+            two.call(40),
+        )
+        codes = [error.code if isinstance(error, ClientError) else None for error in found]
+        refused = {0: "spend_per_day_exceeded", 6: "requests_per_minute_exceeded"}
+        assert codes == [refused.get(place) for place in range(8)]
+        day, month = MINUTE - MINUTE % 86_400, datetime(2026, 9, 1, tzinfo=UTC).timestamp()
+        expected = [
+            {Window.DAY: (day, 10 + 30), Window.TOKENS: (MINUTE + 60, 700)},
+            {Window.DAY: (day, 20 + 40), Window.MONTH: (month, 20 + 40)},
+            {Window.REQUESTS: (MINUTE + 60, 1), Window.TOKENS: (MINUTE + 60, 200)},
+            {},
+        ]
+        keys = (one, two, three, four)
+        assert [await key.store.keys.counts(key.key.key.id) for key in keys] == expected
+        again = await open_store(path, clock)
+        assert [await again.keys.counts(key.key.key.id) for key in keys] == expected
+        assert await replace(two, store=again).refused(amount=1) is not None
+        assert await replace(three, store=again).refused(tokens=1) is not None
+        assert await replace(one, store=again).refused(tokens=301) is not None
+        await again.close()
+
+
+async def together(key: Limited, gate: Gate, *work: Coroutine[object, object, object]) -> list[object]:
+    """In one transaction, in this order: what each has come to."""
+    gate.close()
+    probing = asyncio.create_task(key.store.epochs.renew())
+    await until(lambda: gate.reached)
+    tasks = [asyncio.create_task(one) for one in work]
+    await asyncio.sleep(0)
+    assert key.store.ledger._writer.pending == len(tasks)
+    gate.open()
+    await probing
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_dead_process_leaves_neither_slots_nor_spending_behind(tmp_path: Path) -> None:
