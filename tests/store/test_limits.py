@@ -230,7 +230,7 @@ async def test_a_thousand_calls_of_which_half_vanish_leave_every_slot_free(tmp_p
                 await asyncio.sleep(0)
             task.cancel()
             hold = (await asyncio.gather(task, return_exceptions=True))[0]
-            if isinstance(hold, str):
+            if isinstance(hold, int):
                 await key.store.ledger.release(hold, None)
 
         for _ in range(10):
