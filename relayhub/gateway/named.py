@@ -80,9 +80,7 @@ class NamedServing:
         """``None``: the name is this call's, which must be served now. Raises ``ClientError``: UNPROCESSABLE for another
         request's name, CONFLICT while the first is served or where its answer was not kept; ``HubError``."""
         self._serving.add(call_id)
-        beginning = self._owned(
-            self._names.begin(name, call_id, self._clock.now(), serving=frozenset(self._serving - {call_id}))
-        )
+        beginning = self._owned(self._names.begin(name, call_id, self._clock.now(), serving=self._serving))
         try:
             found = await asyncio.shield(beginning)
         except asyncio.CancelledError:

@@ -7,6 +7,7 @@ is still under way, or was lost with its process; which of the two the epochs sa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -94,8 +95,9 @@ class NamedCalls:
         self._epoch = epoch
         self._room = _Room()
 
-    async def begin(self, name: CallName, call_id: str, now: float, *, serving: frozenset[str]) -> Found:
-        """Take the name, or say what became of the call that has it. ``serving``: calls that this process serves."""
+    async def begin(self, name: CallName, call_id: str, now: float, *, serving: Set[str]) -> Found:
+        """Take the name, or say what became of the call that has it. ``serving``: calls that this process serves, looked at
+        once the turn to write has come: others may begin, and take the name, while this one waits for it."""
         async with self._engine.writing() as connection:
             row = (await connection.execute(_named(name, now))).first()
             found = None if row is None else await self._found(connection, row, name, serving, now)
@@ -131,7 +133,7 @@ class NamedCalls:
         connection: AsyncConnection,
         row: Row[*tuple[Any, ...]],
         name: CallName,
-        serving: frozenset[str],
+        serving: Set[str],
         now: float,
     ) -> OtherBody | UnderWay | Row[*tuple[Any, ...]] | None:
         """``None``: the call of this name was lost, and cost nothing; another may take its place."""
@@ -143,7 +145,7 @@ class NamedCalls:
             return UnderWay()
         return row if await _was_charged(connection, row) else None
 
-    def _is_served(self, row: Row[*tuple[Any, ...]], serving: frozenset[str], now: float) -> bool:
+    def _is_served(self, row: Row[*tuple[Any, ...]], serving: Set[str], now: float) -> bool:
         if row.epoch_id == self._epoch.id:
             return row.call_id in serving
         owner = (row.of_id, row.of_host, row.of_boot_id, row.of_pid, row.of_started, row.of_lease_until)

@@ -21,7 +21,7 @@ from tests.support.raw_upstream import http as answer_of
 from tests.support.server import Server, running
 from tests.support.threaded_upstream import ThreadedUpstream, threaded_upstream
 
-MODELS = ("whole", "large", "gated", "streamed", "failing", "killed", "deserted", "spoken", "moderate")
+MODELS = ("whole", "crowded", "large", "gated", "streamed", "failing", "killed", "deserted", "spoken", "moderate")
 WAIT_S = 20.0
 
 
@@ -238,6 +238,18 @@ def test_while_the_first_is_served_the_second_is_told_to_wait(
     assert done.status == 200
     assert call(server, key, "busy", asked("gated")).body == done.body
     assert (len(upstream.of("gated")), len(charges(server, "gated"))) == (1, 1)
+
+
+def test_of_many_that_ask_at_once_one_is_served(server: Server, upstream: ThreadedUpstream, key: str) -> None:
+    upstream.answers["crowded"] = answer_of(completion("once only"))
+    bursts, at_once = 25, 10
+    for burst in range(bursts):
+        opened = [open_call(server, key, f"crowd-{burst}", asked("crowded")) for _ in range(at_once)]
+        answers = [read_answer(connection) for connection in opened]
+        assert {answer.status for answer in answers} <= {200, 409}
+        assert [answer.status for answer in answers if answer.first_request is None].count(200) == 1
+        assert len(upstream.of("crowded")) == burst + 1
+    assert charges(server, "crowded") == [10_000_000] * bursts
 
 
 def test_a_client_that_left_finds_its_answer_when_it_asks_again(
