@@ -187,7 +187,8 @@ class Writer:
     def _in_company(self) -> bool:
         """Whether what is patient is kept waiting; it is not written by itself then."""
         if self._gathering is None:
-            if time.monotonic() - self._committed_at >= LIVELY_S or not self._company.waits():
+            others = len(self._known.holds) > 1  # the thread's, but to look how many there are does no harm
+            if not others or time.monotonic() - self._committed_at >= LIVELY_S or not self._company.waits():
                 return False
             self._gathering = self._loop.call_later(COMPANY_S, self._gathered)
         return True

@@ -51,12 +51,12 @@ async def test_whoever_cannot_wait_takes_them_along_in_one_transaction(tmp_path:
         assert await books.store.ledger.check() == []
 
 
-async def test_alone_they_wait_so_long_and_no_longer_and_seldom_again(
+async def test_in_vain_they_wait_so_long_and_no_longer_and_seldom_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "COMPANY_S", 0.02)
     async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
-        holds = [await books.hold(10, f"req_{n}") for n in range(2)]
+        holds = [await books.hold(10, f"req_{n}") for n in range(3)]
         await idle(books)
         began = time.monotonic()
         await books.store.ledger.settle(holds[0], streamed("req_0"))
@@ -64,6 +64,14 @@ async def test_alone_they_wait_so_long_and_no_longer_and_seldom_again(
         await idle(books)
         monkeypatch.setattr(writer, "COMPANY_S", LONG_S)
         await books.store.ledger.settle(holds[1], streamed("req_1"))  # it was in vain before
+
+
+async def test_a_stream_that_is_alone_never_waits(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        for n in range(3):
+            hold = await books.hold(10, f"req_{n}")
+            await idle(books)
+            await books.store.ledger.settle(hold, streamed(f"req_{n}"))
 
 
 async def test_several_that_wait_are_written_when_their_time_is_over_and_the_next_ones_wait_too(
@@ -87,7 +95,7 @@ async def test_where_nothing_has_been_written_of_late_they_do_not_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
-        hold = await books.hold(10)
+        hold, _ = await books.hold(10), await books.hold(10, "req_2")
         await idle(books)
         monkeypatch.setattr(writer, "LIVELY_S", 0.0)
         await books.store.ledger.settle(hold, streamed("req_1"))
@@ -95,6 +103,7 @@ async def test_where_nothing_has_been_written_of_late_they_do_not_wait(
 
 async def test_answers_that_are_no_streams_and_holds_given_back_do_not_wait(tmp_path: Path) -> None:
     async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
+        await books.hold(10, "req_2")
         for end in (books.store.ledger.settle, books.store.ledger.release):
             hold = await books.hold(10)
             await idle(books)
@@ -106,7 +115,7 @@ async def test_answers_that_are_no_streams_and_holds_given_back_do_not_wait(tmp_
 
 async def test_a_store_that_closes_writes_them_at_once(tmp_path: Path) -> None:
     async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
-        hold = await books.hold(10)
+        hold, _ = await books.hold(10), await books.hold(10, "req_2")
         await idle(books)
         end = books.store.ledger.settle(hold, streamed("req_1"))
         await asyncio.sleep(0)
@@ -129,7 +138,7 @@ async def test_who_is_expected_by_a_transaction_in_company_does_not_wait_for_mor
 
 async def test_a_store_that_closes_waits_for_no_timer(tmp_path: Path) -> None:
     async with open_books(tmp_path / "books.db") as books, asyncio.timeout(30):
-        hold = await books.hold(10)
+        hold, _ = await books.hold(10), await books.hold(10, "req_2")
         await idle(books)
         end = books.store.ledger.settle(hold, streamed("req_1"))
         assert books.store._writer._gathering is not None

@@ -238,8 +238,12 @@ class LeanReply:
     def begin_body(self, head: Head, rest: bytes) -> None:
         """The answer begins with this head. ``rest``: what has come behind it."""
         framing = head.body
-        if head.coding is not None and not framing.done:
-            self._inflater = Inflater(head.coding)
+        try:
+            if head.coding is not None and not framing.done:
+                self._inflater = Inflater(head.coding)
+        except Broken as error:
+            self._break(error)
+            return
         self.status, self.headers = head.status, head.headers
         self._head, self._body = head, framing
         try:

@@ -547,6 +547,32 @@ async def test_what_goes_wrong_with_it_is_told(transport: LeanTransport, script:
     assert (asker.error.delivered, transport.pool.size) == (True, 0)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(b"one", headers="content-encoding: br"),
+        http(b"one", status="500 No", headers="content-encoding: zstd"),
+        chunked(b"one").replace(b"\r\n", b"\r\ncontent-encoding: br\r\n", 1),
+        http(b"one", status="abc No"),
+        http(b"one", headers="content-length: 4"),
+    ],
+)
+async def test_what_is_wrong_with_an_answer_is_told_as_on_a_new_connection(
+    transport: LeanTransport, answer: bytes
+) -> None:
+    told = []
+    for kept in (True, False):
+        asker = Asker(transport)
+        async with raw_upstream(OK, answer) if kept else raw_upstream(answer) as upstream:
+            if kept:
+                await post(transport, upstream.url)
+            ask(transport, upstream.url, asker)
+            await until(lambda asker=asker: bool(asker.told))  # type: ignore[misc]
+        assert isinstance(asker.error, UpstreamError)
+        told.append((asker.told, asker.error.code, str(asker.error), asker.error.detail, transport.pool.size))
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("begun_to_come", [b"", OK[:30], OK[:-1]])
 async def test_nothing_of_it_is_told_after_abort(transport: LeanTransport, begun_to_come: bytes) -> None:
     asker = Asker(transport)
