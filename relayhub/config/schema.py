@@ -125,7 +125,7 @@ class StoreConfig(Section):
     )
     durability: Literal["power", "process"] = Field(
         "power",
-        description="power: every commit survives a loss of power; process: survives kill -9, faster on slow disks.",
+        description="power: what was answered survives a loss of power; process: survives kill -9, faster on slow disks.",
     )
 
 

@@ -6,7 +6,6 @@ import os
 import sqlite3
 from pathlib import Path
 
-from relayhub.store.durability import Durability
 from relayhub.store.errors import StoreError
 
 LOCK_WAIT_S = 10.0
@@ -33,7 +32,7 @@ def prepare_file(path: Path) -> None:
         raise StoreError(f"{path}: the database cannot be opened: {error.strerror}.") from error
 
 
-def connect(path: Path, durability: Durability = Durability.POWER) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     """The writer's connection, in autocommit mode (transactions are begun by hand), for the thread that calls this. Whatever
     a row of the writer's refers to, it has read in the same transaction (or knows to be there still), and nobody else can
     write meanwhile: looking for it once more took a sixth of the time of writing. All other connections do have foreign keys
@@ -46,7 +45,6 @@ def connect(path: Path, durability: Durability = Durability.POWER) -> sqlite3.Co
         # What this connection deletes are holds, whose words stand in ``usage`` as well: to overwrite them would hide little.
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute("PRAGMA temp_store = MEMORY")  # else a large statement makes a file to be undone with
-        connection.execute(f"PRAGMA synchronous = {durability.synchronous}")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
     except BaseException:
         connection.close()

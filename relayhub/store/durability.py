@@ -6,13 +6,8 @@ from enum import StrEnum
 
 
 class Durability(StrEnum):
-    """``POWER``: every commit survives a loss of power. ``PROCESS``: it survives ``kill -9`` of the hub; grants and
-    adjustments still survive a loss of power."""
+    """``POWER``: whatever anybody was told survives a loss of power (see ``syncing``). ``PROCESS``: it survives ``kill -9``
+    of the hub; grants, adjustments and jobs still survive a loss of power."""
 
     POWER = "power"
     PROCESS = "process"
-
-    @property
-    def synchronous(self) -> str:
-        """SQLite's word for it (in WAL mode)."""
-        return "FULL" if self is Durability.POWER else "NORMAL"

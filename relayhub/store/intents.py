@@ -101,11 +101,13 @@ class Balance:
 
 
 class Intent(Generic[T_co]):
-    """``kept``: survives a failed transaction and is tried again. ``power``: committed with a full sync always."""
+    """``kept``: survives a failed transaction and is tried again. ``power``: committed with a full sync always. ``trailing``:
+    told to nobody outside, so that it may get to the disk a little later than it is answered; see ``syncing``."""
 
     __slots__ = ()
     kept: ClassVar[bool] = False
     power: ClassVar[bool] = False
+    trailing: ClassVar[bool] = False
 
     @property
     def patient(self) -> bool:
@@ -120,6 +122,7 @@ class OpenHold(msgspec.Struct, Intent[int | None], gc=False):
     new: NewHold
     about_json: str
     abandoned: bool = False
+    trailing: ClassVar[bool] = True
 
 
 class EndHold(msgspec.Struct, Intent[Settled], gc=False):

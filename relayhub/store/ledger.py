@@ -56,9 +56,9 @@ class Ledger:
         self._listeners.add(listener)
 
     async def hold(self, new: NewHold) -> int:
-        """Hold money for a call; returns the hold's id once that is durable. Raises ``ClientError`` (key unknown,
-        revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled, whatever was or
-        will be held is released by itself."""
+        """Hold money for a call; returns the hold's id once no crash of the process can take it. Raises ``ClientError``
+        (key unknown, revoked or expired; quota not enough) or ``HubError`` UNAVAILABLE. If the caller is cancelled,
+        whatever was or will be held is released by itself."""
         intent = OpenHold(new, self._text_of(new.about))
         answer = self._writer.submit(intent)
         try:

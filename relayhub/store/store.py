@@ -33,6 +33,7 @@ from relayhub.store.process import ProcessIdentity
 from relayhub.store.sealed import holds_sealed
 from relayhub.store.sessions import Sessions
 from relayhub.store.steps import no_step
+from relayhub.store.syncing import Syncing
 from relayhub.store.tickets import Tickets
 from relayhub.store.turnstile import Turnstile
 from relayhub.store.usage import UsageReport
@@ -97,17 +98,16 @@ class Store:
         """Open or make the file, migrate it, and release what dead processes held. Raises ``StoreError`` if the file
         cannot be used, ``HubError`` if it is locked for too long."""
         vault = await asyncio.to_thread(_prepare, path, clock.now())
-        chosen = Durability(durability)
         epoch = Epoch(new_epoch_id(), ProcessIdentity.current(), lease_s)
         listeners, turns = SettledListeners(), Turnstile(path)
         writer = Writer(
-            lambda: connect(path, chosen),
+            lambda: connect(path),
+            Syncing(path, Durability(durability)),
             epoch,
             clock,
             on_records=listeners.tell,
             on_step=on_step,
             lock_wait_s=lock_wait_s,
-            power_always=chosen is Durability.POWER,
             turns=turns,
             calendar=calendar,
         )

@@ -35,6 +35,7 @@ from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
 from relayhub.store.known import Known
 from relayhub.store.patience import Patience
 from relayhub.store.steps import no_step
+from relayhub.store.syncing import BEHIND_S, Syncing
 from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
 from relayhub.types.call import UsageRecord
@@ -94,28 +95,29 @@ class Writer:
     """Created and used on one event loop; only ``_run`` and what it calls happen in the thread.
 
     ``on_records`` is called on the loop after each commit, once for every usage row. ``connect`` is called in the
-    thread, again after each failure that was not a lock. ``turns``: held for each transaction."""
+    thread, again after each failure that was not a lock. ``syncing``: of what it connects to. ``turns``: held for each
+    transaction."""
 
     def __init__(
         self,
         connect: Callable[[], sqlite3.Connection],
+        syncing: Syncing,
         epoch: Epoch,
         clock: Clock,
         *,
         on_records: Callable[[Sequence[UsageRecord]], None],
         on_step: Callable[[str], None] = no_step,
         lock_wait_s: float = LOCK_WAIT_S,
-        power_always: bool = True,
         turns: AbstractContextManager[None] | None = None,
         calendar: Calendar = UTC_CALENDAR,
     ) -> None:
         self._connect = connect
+        self._syncing = syncing
         self._epoch = epoch
         self._clock = clock
         self._on_records = on_records
         self._step = on_step
         self._lock_wait_s = lock_wait_s
-        self._power_always = power_always
         self._turns = turns or nullcontext()
         self._calendar = calendar
         self._loop = asyncio.get_running_loop()
@@ -239,11 +241,25 @@ class Writer:
         queue, stop = self._queue, self._stop
         while not stop.is_set():
             if not queue:
-                self._doze(1, None)
+                self._rest()
             else:
                 self._gather(self._process(self._take_batch()))
         self._disconnect()
         self._refuse(self._take(len(queue)), refusals.unavailable("the store is closed"))
+
+    def _rest(self) -> None:
+        """Until there is something to do, or the disk has to be caught up with."""
+        behind = self._syncing.behind
+        self._doze(1, BEHIND_S if behind else None)
+        if behind and not self._queue:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        try:
+            self._syncing.catch_up()
+        except OSError as error:
+            log.exception("ledger.sync_failed")
+            self._failing = str(error)
 
     def _gather(self, items: int) -> None:
         """After a transaction of so many."""
@@ -329,9 +345,7 @@ class Writer:
             cursor = self._cursor = self._connect().cursor()
         step = self._step
         intents = [intent for intent, _ in items]
-        extra_sync = not self._power_always and any(intent.power for intent in intents)
-        if extra_sync:
-            cursor.execute("PRAGMA synchronous = FULL")
+        self._syncing.prepare(cursor, intents, healthy=self._failing is None)
         step("before_begin")
         self._begin(cursor)
         step("after_begin")
@@ -342,9 +356,8 @@ class Writer:
         batch.write()
         step("before_commit")
         cursor.execute("COMMIT")
+        self._syncing.committed()
         step("after_commit")
-        if extra_sync:
-            cursor.execute("PRAGMA synchronous = NORMAL")
         if len(items) > 1:
             self._expected = batch.to_come()
         return _Done(items, answers, batch.records)
@@ -372,6 +385,7 @@ class Writer:
 
     def _disconnect(self) -> None:
         self._known.forget()
+        self._syncing.forget()
         if self._cursor is not None:
             self._cursor.connection.close()
             self._cursor = None
