@@ -65,5 +65,15 @@ def use_write_ahead_log(path: Path) -> None:
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Another connection is in the way; trying again may help."""
+    return _primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_of_the_disk(error: sqlite3.Error) -> bool:
+    """Something could not be read, written or synced."""
+    return _primary_code(error) == sqlite3.SQLITE_IOERR
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """``-1``: the error is not SQLite's own."""
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return -1 if code is None else int(code) & 0xFF

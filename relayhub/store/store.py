@@ -102,7 +102,7 @@ class Store:
         listeners, turns = SettledListeners(), Turnstile(path)
         writer = Writer(
             lambda: connect(path),
-            Syncing(path, Durability(durability)),
+            Syncing(f"{path}-wal", Durability(durability)),
             epoch,
             clock,
             on_records=listeners.tell,

@@ -29,13 +29,13 @@ import structlog
 from relayhub.sdk.clock import Clock
 from relayhub.store import refusals
 from relayhub.store.batch import Answer, Batch
-from relayhub.store.connection import LOCK_WAIT_S, is_busy
+from relayhub.store.connection import LOCK_WAIT_S, is_busy, is_of_the_disk
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
 from relayhub.store.known import Known
 from relayhub.store.patience import Patience
 from relayhub.store.steps import no_step
-from relayhub.store.syncing import BEHIND_S, Syncing
+from relayhub.store.syncing import Syncing
 from relayhub.store.windows import UTC_CALENDAR, Calendar
 from relayhub.types import limits
 from relayhub.types.call import UsageRecord
@@ -249,9 +249,9 @@ class Writer:
 
     def _rest(self) -> None:
         """Until there is something to do, or the disk has to be caught up with."""
-        behind = self._syncing.behind
-        self._doze(1, BEHIND_S if behind else None)
-        if behind and not self._queue:
+        left_s = self._syncing.left_s() if self._failing is None else None
+        self._doze(1, left_s)
+        if left_s is not None and not self._queue:
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -303,7 +303,6 @@ class Writer:
         except Exception as error:  # an item that cannot even be decided or bound must not stop the ledger
             self._one_by_one(items, error)
             return 0
-        self._succeeded()
         self._step("before_acknowledge")
         self._on_loop(self._acknowledge, done)
         return len(items)
@@ -321,6 +320,8 @@ class Writer:
     def _failed(self, items: list[_Item], error: sqlite3.Error) -> None:
         """The database cannot be written: refuse what is new, keep what settles, wait a little."""
         self._rollback()
+        if is_of_the_disk(error):
+            self._syncing.distrust()
         if not is_busy(error):
             self._disconnect()
         if self._failing is None:
@@ -332,8 +333,10 @@ class Writer:
         self._stop.wait(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
 
-    def _succeeded(self) -> None:
+    def _succeeded(self, *, wrote: bool) -> None:
         if self._failing is not None:
+            if not wrote:
+                return  # that proves nothing
             log.info("ledger.write_recovered")
         self._failing = None
         self._pause_s = _FIRST_PAUSE_S
@@ -356,7 +359,7 @@ class Writer:
         batch.write()
         step("before_commit")
         cursor.execute("COMMIT")
-        self._syncing.committed()
+        self._succeeded(wrote=self._syncing.committed(cursor))
         step("after_commit")
         if len(items) > 1:
             self._expected = batch.to_come()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from relayhub.store import syncing
-from relayhub.store.durability import Durability
 from relayhub.store.store import Store
+from relayhub.types.errors import ClientError, HubError
 from tests.support.books import Books, open_books, record
 
 LONG_S = 600.0
@@ -20,7 +22,7 @@ LONG_S = 600.0
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relayhub.store.writer.BEHIND_S", LONG_S)
+    monkeypatch.setattr("relayhub.store.syncing.BEHIND_S", LONG_S)
 
 
 @dataclass
@@ -39,6 +41,10 @@ class Commits:
     def seen(self) -> list[int]:
         levels, self.levels = self.levels, []
         return levels
+
+
+def left_s(books: Books) -> float | None:
+    return books.store._writer._syncing.left_s()
 
 
 async def settle(books: Books, hold: int, call_id: str) -> None:
@@ -81,7 +87,7 @@ async def test_where_only_the_process_matters_jobs_and_top_ups_still_wait(tmp_pa
         await books.store.ledger.grant(books.account_id, 5, actor="test", reason="more")
         await books.hold(10, "req_2")
         assert commits.seen() == [1, 1, 2, 1]
-        assert not books.store._writer._syncing.behind
+        assert left_s(books) is None
 
 
 @dataclass
@@ -113,7 +119,7 @@ def log_of(path: Path) -> tuple[int, int]:
 async def test_if_nothing_follows_the_disk_has_it_soon_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relayhub.store.writer.BEHIND_S", 0.01)
+    monkeypatch.setattr("relayhub.store.syncing.BEHIND_S", 0.01)
     path = tmp_path / "books.db"
     async with open_books(path, durability="power") as books, asyncio.timeout(30):
         synced = Synced()
@@ -122,22 +128,22 @@ async def test_if_nothing_follows_the_disk_has_it_soon_and_once(
         await synced.happened.wait()
         assert synced.files == [log_of(path)]
         await settle(books, hold, "req_1")
-        assert not books.store._writer._syncing.behind  # so there is nothing more to sync
+        assert left_s(books) is None  # so there is nothing more to sync
         assert synced.files == [log_of(path)]
 
 
 async def test_a_settlement_takes_the_holds_before_it_along(tmp_path: Path) -> None:
     async with open_books(tmp_path / "books.db", durability="power") as books:
         hold = await books.hold(10, "req_1")
-        assert books.store._writer._syncing.behind
+        assert left_s(books) is not None
         await settle(books, hold, "req_1")
-        assert not books.store._writer._syncing.behind
+        assert left_s(books) is None
 
 
 async def test_a_disk_that_refuses_is_told_and_until_a_commit_has_reached_it_nothing_is_put_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relayhub.store.writer.BEHIND_S", 0.01)
+    monkeypatch.setattr("relayhub.store.syncing.BEHIND_S", 0.01)
     commits = Commits()
     async with (
         open_books(tmp_path / "books.db", durability="power", on_step=commits.on_step) as books,
@@ -155,7 +161,75 @@ async def test_a_disk_that_refuses_is_told_and_until_a_commit_has_reached_it_not
         await books.store.ping()
 
 
-def test_a_log_that_has_been_taken_into_the_database_needs_no_sync(tmp_path: Path) -> None:
-    lag = syncing.Syncing(tmp_path / "books.db", Durability.POWER)
-    lag.catch_up()
-    assert not lag.behind
+async def test_holds_that_follow_each_other_are_not_put_off_for_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = Commits()
+    async with open_books(tmp_path / "books.db", durability="power", on_step=commits.on_step) as books:
+        commits.store = books.store
+        await books.hold(10, "req_1")
+        monkeypatch.setattr(syncing, "BEHIND_S", 0.0)
+        await books.hold(10, "req_2")
+        assert commits.seen() == [1, 2]
+        assert left_s(books) is None
+
+
+async def test_a_transaction_that_writes_nothing_brings_nothing_to_the_disk(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db", total=100, durability="power") as books:
+        await books.hold(10, "req_1")
+        with pytest.raises(ClientError):
+            await books.store.ledger.adjust(books.account_id, -1000, actor="test", reason="too much")
+        assert left_s(books) is not None
+
+
+async def test_a_transaction_that_writes_nothing_does_not_prove_that_the_disk_works(tmp_path: Path) -> None:
+    async with open_books(tmp_path / "books.db", total=100, durability="power") as books:
+        books.store._writer._failing = "told by somebody"
+        with pytest.raises(ClientError):
+            await books.store.ledger.adjust(books.account_id, -1000, actor="test", reason="too much")
+        assert books.store._writer.failing == "told by somebody"
+        await books.hold(10, "req_1")
+        assert books.store._writer.failing is None
+
+
+async def test_after_a_failed_sync_the_log_is_taken_into_the_database_before_anything_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind what the disk may have lost nothing would be found after a loss of power."""
+    path = tmp_path / "books.db"
+    async with open_books(path, durability="power", lock_wait_s=0.1) as books, asyncio.timeout(30):
+        monkeypatch.setattr(syncing.os, "fsync", Synced(failing=True).fsync)
+        monkeypatch.setattr(syncing, "BEHIND_S", 0.01)
+        before = await books.hold(10, "req_1")
+        while books.store._writer.failing is None:
+            await asyncio.sleep(0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM holds").fetchone()
+            with pytest.raises(HubError):
+                await books.hold(10, "req_2")
+        await settle(books, before, "req_1")
+        log = Path(f"{path}-wal").read_bytes()
+        assert len(log) < 20 * 4096, "the log was begun anew"
+        assert await books.store.ledger.check() == []
+
+
+async def test_a_disk_that_fails_in_a_commit_is_distrusted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_books(tmp_path / "books.db", durability="power") as books:
+        hold = await books.hold(10, "req_1")
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        failing = [error]
+
+        def on_step(name: str) -> None:
+            if name == "before_commit" and failing:
+                assert not books.store._writer._syncing._doubtful
+                raise failing.pop()
+            if name == "before_begin" and not failing:
+                emptied.append(Path(f"{tmp_path}/books.db-wal").stat().st_size)
+
+        emptied: list[int] = []
+        monkeypatch.setattr(books.store._writer, "_step", on_step)
+        await settle(books, hold, "req_1")
+        assert emptied[:1] == [0]
+        assert await books.store.ledger.check() == []
