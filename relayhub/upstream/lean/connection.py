@@ -61,7 +61,9 @@ class Connection(asyncio.BufferedProtocol):
     )
     transport: asyncio.Transport
 
-    def __init__(self, origin: Origin, on_gone: Callable[[Connection], None], inbox: memoryview) -> None:
+    def __init__(
+        self, origin: Origin, on_gone: Callable[[Connection], None], inbox: memoryview, heads: Heads | None = None
+    ) -> None:
         self.origin = origin
         self._inbox = inbox
         self._room = len(inbox)
@@ -73,7 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         self.idle_until = 0.0
         self._on_gone = on_gone
         self.exchange: Exchange | None = None
-        self.heads = Heads()
+        self.heads = heads or Heads()
         self._paused = False
         self.loop = asyncio.get_running_loop()
         self._now = self.loop.time

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from relayhub.upstream import faults
 from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.head import Heads, NewestHead
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.resolver import Address, Resolver
+from relayhub.upstream.lean.time_limits import TimeLimits
 
 STAGGER_S = 0.25
 """An address gets this long before the next one is tried beside it (RFC 8305)."""
@@ -21,6 +23,9 @@ STAGGER_S = 0.25
 
 READ = 16 << 10
 """Bytes of one read: what a hundred upstreams that send without end may each have of one turn of the loop."""
+
+MAX_ORIGINS = 64
+"""Of which the newest head is kept. A provider has one or two; a plugin that makes up addresses must not fill the memory."""
 
 
 class Dialler:
@@ -31,27 +36,38 @@ class Dialler:
         self._resolver = resolver
         self._context: ssl.SSLContext | None = None
         self._inbox = memoryview(bytearray(READ))
+        self._limits = TimeLimits()
+        self._newest: dict[Origin, NewestHead] = {}
 
     async def dial(self, origin: Origin, until: float, on_gone: Callable[[Connection], None]) -> Connection:
         """``until``: loop time. Raises ``UpstreamError``, never delivered."""
+        task = asyncio.current_task()
+        assert task is not None
+        limits, cancelling = self._limits, task.cancelling()
+        limits.begin(task, until)
         try:
-            async with asyncio.timeout_at(until):
-                return await self._dial(origin, on_gone)
-        except TimeoutError as error:
-            raise faults.not_reached(
-                f"no connection to {origin.host}:{origin.port} within the connect limit"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise faults.not_reached(f"{origin.host}:{origin.port}: {error!r}") from error
+            connection = await self._dial(origin, on_gone)
+        except BaseException as error:
+            late = limits.end(task) and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError)
+            if late or isinstance(error, TimeoutError):
+                what = f"no connection to {origin.host}:{origin.port} within the connect limit"
+            elif isinstance(error, OSError | ValueError):
+                what = f"{origin.host}:{origin.port}: {error!r}"
+            else:
+                raise
+            raise faults.not_reached(what) from error
+        limits.end(task)
+        return connection
 
     async def _dial(self, origin: Origin, on_gone: Callable[[Connection], None]) -> Connection:
         addresses = await self._resolver.resolve(origin.host)
         loop = asyncio.get_running_loop()
         context = self._tls() if origin.tls else None
         name = origin.host if origin.tls else None
+        heads = Heads(self._newest_head(origin))
 
         def make() -> Connection:
-            return Connection(origin, on_gone, self._inbox)
+            return Connection(origin, on_gone, self._inbox, heads)
 
         if len(addresses) == 1:
             # The loop's own way for an address that is a number, without a look-up in a thread as for a socket of ours.
@@ -65,6 +81,14 @@ class Dialler:
             opened.close()
             raise
         return connection
+
+    def _newest_head(self, origin: Origin) -> NewestHead:
+        newest = self._newest.get(origin)
+        if newest is None:
+            if len(self._newest) >= MAX_ORIGINS:
+                self._newest.clear()
+            newest = self._newest[origin] = NewestHead()
+        return newest
 
     def _tls(self) -> ssl.SSLContext:
         """Made when it is first needed: loading the authorities takes tens of milliseconds."""

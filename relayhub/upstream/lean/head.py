@@ -28,7 +28,7 @@ _LESSONS = 16
 """So many heads in a row that are not like the one before, and no more are learnt on that connection."""
 
 _LONGEST_HEAD_KEPT = 4 << 10
-"""Bytes: every connection keeps one."""
+"""Bytes: every connection may keep one."""
 
 _LENGTH_LINE = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([0-9]++)\r\n")
 """As nearly all write it."""
@@ -63,33 +63,49 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class KnownHead(msgspec.Struct, frozen=True):
+    """One that others may be like, the answer to ``method``. Its ``head`` has no body, nor headers that a reader was given.
+    ``before``, ``after``: what it had around the length; of a body in chunks, all and nothing. ``alike``: bytes of both.
+    ``whole``: what :meth:`Heads.whole` needs of it, if an answer that is told so can begin like that."""
+
+    head: Head
+    method: str
+    before: bytes
+    after: bytes
+    alike: int
+    whole: tuple[str, bytes, int, bytes, int, int, str, float | None] | None
+
+
+class NewestHead(msgspec.Struct):
+    """What was learnt last on any of several connections to the same upstream: a new one begins with it."""
+
+    known: KnownHead | None = None
+
+
 class Heads:
     """Those of one connection, read as :func:`parse_head` does. Upstreams that give their answers no id, and no finer time
     than the second (model servers in one's own network, mostly), send heads that differ from the one before in the length of
     the body alone, or, where that comes in chunks, not at all; such a one need not be taken apart again."""
 
-    __slots__ = ("_after", "_alike", "_before", "_last", "_lessons", "_method", "_whole")
+    __slots__ = ("_known", "_lessons", "_newest", "_whole")
 
-    def __init__(self) -> None:
-        self._last: Head | None = None
-        """The last one of such a body, and of what method."""
-        self._method = ""
+    def __init__(self, newest: NewestHead | None = None) -> None:
+        """``newest``: of the upstream's other connections."""
+        self._newest = newest
         self._lessons = _LESSONS
-        self._before = self._after = b""
-        """What it had around the length; of a body in chunks, all and nothing."""
-        self._alike = 0
-        """Bytes of both."""
-        self._whole: tuple[str, bytes, int, bytes, int, int, str, float | None] | None = None
-        """What :meth:`whole` needs of it, if an answer that is told so can begin like that."""
+        known = self._known = None if newest is None else newest.known
+        """The last one."""
+        self._whole = None if known is None else known.whole
 
     def read(self, block: bytes, method: str) -> Head:
         """See :func:`parse_head`."""
-        last, after = self._last, self._after
-        if last is None or method != self._method:
+        known = self._known
+        if known is None or method != known.method:
             return self._read_anew(block, method)
+        last, after = known.head, known.after
         body: Framing
-        differs = block.removeprefix(self._before).removesuffix(after)
-        if len(block) - len(differs) != self._alike:
+        differs = block.removeprefix(known.before).removesuffix(after)
+        if len(block) - len(differs) != known.alike:
             return self._read_anew(block, method)  # one of the two is not there
         if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:
             headers = last.headers.copy()
@@ -132,13 +148,16 @@ class Heads:
 
     def _learn(self, head: Head, method: str, before: bytes, after: bytes) -> None:
         """With headers of its own: those of the answer are its reader's."""
-        self._last = Head(head.status, head.headers.copy(), sized(0), head.keep_alive, head.idle_s, head.coding)
-        self._method, self._before, self._after, self._alike = method, before, after, len(before) + len(after)
-        self._whole = None
+        last = Head(head.status, head.headers.copy(), sized(0), head.keep_alive, head.idle_s, head.coding)
+        whole = None
         if after and is_plain(head):
             start, kind = len(before), media_type(head.headers)
             stop = start + _LONGEST_LENGTH + len(after)
-            self._whole = method, before, start, after, stop, len(after), kind, head.idle_s
+            whole = method, before, start, after, stop, len(after), kind, head.idle_s
+        known = self._known = KnownHead(last, method, before, after, len(before) + len(after), whole)
+        self._whole = whole
+        if self._newest is not None:
+            self._newest.known = known
 
 
 def parse_head(block: bytes, method: str) -> Head:

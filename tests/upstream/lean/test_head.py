@@ -10,7 +10,7 @@ import pytest
 
 from relayhub.types.limits import MAX_UPSTREAM_HEADERS
 from relayhub.upstream.lean.framing import Broken, Chunked, Length, UntilClose
-from relayhub.upstream.lean.head import Head, Heads, parse_head
+from relayhub.upstream.lean.head import Head, Heads, NewestHead, parse_head
 
 
 def head(*fields: str, line: str = "HTTP/1.1 200 OK") -> bytes:
@@ -336,11 +336,39 @@ def test_heads_that_are_never_alike_are_soon_not_compared() -> None:
     heads, start = Heads(), head(*SIZED[1:])
     for number in range(100):
         heads.read(head(*SIZED[1:], f"x-request-id: {number}"), "POST")
-    kept = heads._last
+    kept = heads._known
     heads.read(start, "POST")
-    assert heads._last is kept
+    assert heads._known is kept
     for _ in range(2):
         assert seen(heads.read, start, "POST") == seen(parse_head, start, "POST")
+
+
+@NEXT
+@pytest.mark.parametrize("first", [CHUNKED, SIZED])
+def test_a_new_connection_begins_with_the_newest_head_of_the_others_and_reads_as_strictly(
+    first: tuple[str, ...], line: str, fields: tuple[str, ...], method: str
+) -> None:
+    newest, block = NewestHead(), head(*fields, line=line)
+    Heads(newest).read(head(*first[1:], line=first[0]), "POST")
+    kept = newest.known
+    assert kept is not None
+    heads = Heads(newest)
+    assert heads._known is kept
+    assert seen(heads.read, block, method) == seen(parse_head, block, method)
+    headers = heads.read(head(*first[1:], line=first[0]), "POST").headers
+    headers["x-id"] = "another"
+    again = Heads(newest).read(head(*first[1:], line=first[0]), "POST").headers
+    assert again == parse_head(head(*first[1:], line=first[0]), "POST").headers
+
+
+def test_what_a_connection_has_learnt_is_not_taken_from_it() -> None:
+    """Servers behind one address may each have a head of their own."""
+    newest = NewestHead()
+    one, other = Heads(newest), Heads(newest)
+    one.read(head("content-length: 5", "x-served-by: one"), "POST")
+    kept = one._known
+    other.read(head("content-length: 5", "x-served-by: other"), "POST")
+    assert one._known is kept is not newest.known is other._known
 
 
 def test_a_connection_keeps_no_long_head() -> None:
