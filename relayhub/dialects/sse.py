@@ -25,14 +25,15 @@ class FrameSplitter:
     unfinished frame.
     """
 
-    __slots__ = ("_buffer", "_fresh", "_max_frame", "_only_lf", "_plain", "_searched")
+    __slots__ = ("_buffer", "_fresh", "_max_frame", "_plain", "_searched", "only_lf")
 
     def __init__(self, max_frame: int = limits.MAX_SSE_LINE) -> None:
         self._max_frame = max_frame
         self._buffer = bytearray()
         self._searched = 0
         """No frame ends before this position of the buffer."""
-        self._only_lf = True
+        self.only_lf = True
+        """No CR has come: every frame ends with two LF."""
         self._fresh = True
         """Nothing was given out yet, so a byte order mark may still stand in front."""
         self._plain = False
@@ -41,12 +42,12 @@ class FrameSplitter:
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises ``UpstreamError`` on a frame over the limit, once the frames before it
         have been given out."""
-        if self._only_lf and data.find(b"\r") >= 0:
-            self._only_lf = self._plain = False
-        if self._only_lf and not self._buffer and data.endswith(b"\n\n") and len(data) <= self._max_frame:
+        if self.only_lf and data.find(b"\r") >= 0:
+            self.only_lf = self._plain = False
+        if self.only_lf and not self._buffer and data[-2:] == b"\n\n" and len(data) <= self._max_frame:
             if data.find(b"\n") == len(data) - 2:  # (looking for a single byte is several times faster than for two)
                 return [self._without_bom(data) if self._fresh else data]
-            if not data.endswith(b"\n\n\n"):
+            if data[-3:] != b"\n\n\n":
                 return self._cut(data)
         self._buffer += data
         return self._take_whole()
@@ -79,7 +80,7 @@ class FrameSplitter:
         return frames
 
     def _end_of_frame(self, at: int) -> int:
-        if self._only_lf:
+        if self.only_lf:
             found = self._buffer.find(b"\n\n", at)
             return found + 2 if found >= 0 else -1
         match = _BLANK_LINE.search(self._buffer, at)
@@ -92,7 +93,7 @@ class FrameSplitter:
     def _without_bom(self, frame: bytes) -> bytes:
         if self._fresh:
             self._fresh = False
-            self._plain = self._only_lf
+            self._plain = self.only_lf
             return frame.removeprefix(_BOM)
         return frame
 
@@ -103,7 +104,7 @@ class FrameSplitter:
 
 def data_of(frame: bytes) -> bytes | None:
     """The data of a frame, its lines joined with LF; ``None`` where there is none (comments, bare ``event:``, …)."""
-    if frame.startswith(b"data: ") and frame.find(b"\n") == len(frame) - 2 and frame.find(b"\r") < 0:
+    if frame[:6] == b"data: " and frame.find(b"\n") == len(frame) - 2 and frame.find(b"\r") < 0:
         return frame[6:-2] or None
     lines = [value for line in frame.splitlines() if (value := _data_line(line)) is not None]
     return b"\n".join(lines) or None

@@ -13,6 +13,7 @@ _PLAIN = rb'[^"\\\x00-\x1f]*+'
 
 _ONE_TEXT = re.compile(_PLAIN)
 _CONTENT = b'"content"'
+_TIGHT = _CONTENT + b':"'
 _KEY = re.compile(_CONTENT + b' ?: ?"')
 _OBFUSCATION = b'"obfuscation"'
 _PADDING = re.compile(_OBFUSCATION + b' ?: ?"')
@@ -78,10 +79,10 @@ class AlikeFrames:
         return self._shown_before + data[start + len(self._before) : end]
 
     def learn(self, frame: bytes, shown: bytes, chunk: Chunk) -> None:
-        """From a whole frame that was read; ``shown``: as the client sees it."""
+        """From a whole frame that was read, and :func:`is_one_line`; ``shown``: as the client sees it."""
         if self._spared >= PAYS:
             self._lessons = LESSONS
-        if self._lessons == 0 or not _is_one_line(frame) or (text := _text_of(chunk)) is None:
+        if self._lessons == 0 or (text := _text_of(chunk)) is None:
             return
         self._lessons -= 1
         self._spared = 0
@@ -107,7 +108,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _is_one_line(frame: bytes) -> bool:
+def is_one_line(frame: bytes) -> bool:
     """And a blank one, ended by line feeds alone."""
     return frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2 and frame.find(b"\r") < 0
 
@@ -118,9 +119,9 @@ def _text_of(chunk: Chunk) -> bytes | None:
     if chunk.usage is not None or chunk.error or choices is None or len(choices) != 1:
         return None
     choice, delta = choices[0], choices[0].delta
-    if choice.finish_reason or delta is None or not delta.content or delta.chars() != len(delta.content):
+    if choice.finish_reason or delta is None or not delta.content or delta.tool_calls:
         return None
-    if delta.tool_calls:
+    if delta.reasoning_content or delta.reasoning or delta.refusal:
         return None
     text = delta.content.encode(errors="replace")
     return text if len(text.translate(None, _NOT_PLAIN)) == len(text) else None
@@ -129,12 +130,16 @@ def _text_of(chunk: Chunk) -> bytes | None:
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     """What stands before the text, with its opening quote, and behind it; empty where that is not plain to see."""
     at = frame.find(_CONTENT)
-    key = _KEY.match(frame, at) if at >= 0 and frame.find(_CONTENT, at + 1) < 0 else None
-    if key is None:
+    if at < 0 or frame.find(_CONTENT, at + 1) >= 0:
         return b"", b""
-    start = key.end()
+    start = at + len(_TIGHT)
+    if frame[at:start] != _TIGHT:
+        key = _KEY.match(frame, at)
+        if key is None:
+            return b"", b""
+        start = key.end()
     end = start + len(text)
-    if frame[start:end] != text or frame[end : end + 1] != b'"':
+    if frame[start : end + 1] != text + b'"':
         return b"", b""
     return frame[:start], frame[end:]
 

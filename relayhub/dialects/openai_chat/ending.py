@@ -8,19 +8,17 @@ from relayhub.types.errors import ErrorKind, UpstreamError, upstream_broke
 class Ending:
     """A real end is ``[DONE]``, or a finish reason on every choice followed by a clean end of the body."""
 
-    __slots__ = ("_finished", "_open", "begun", "done")
+    __slots__ = ("_finished", "_open", "any_finished", "begun", "done")
 
     def __init__(self) -> None:
         self.begun = False
         """An event with content, or usage, has come."""
         self.done = False
         """``[DONE]`` has come; nothing after it matters."""
+        self.any_finished = False
+        """A choice has, or all of it is done."""
         self._open: set[int] = set()
         self._finished: set[int] = set()
-
-    @property
-    def any_finished(self) -> bool:
-        return self.done or bool(self._finished)
 
     def see(self, choice: int) -> bool:
         """Note a choice; false where it has finished before (some upstreams repeat the last chunk)."""
@@ -32,10 +30,11 @@ class Ending:
     def finish(self, choice: int) -> None:
         self._open.discard(choice)
         self._finished.add(choice)
+        self.any_finished = True
 
     def end(self) -> None:
         """``[DONE]`` has come. Raises ``UpstreamError`` if nothing came before it."""
-        self.done = True
+        self.done = self.any_finished = True
         self._check_begun()
 
     def _check_begun(self) -> None:

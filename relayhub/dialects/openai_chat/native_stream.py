@@ -6,7 +6,7 @@ import orjson
 
 from relayhub.dialects.comparing import Comparing, Comparison
 from relayhub.dialects.jsontext import Span, members
-from relayhub.dialects.openai_chat.alike import AlikeFrames
+from relayhub.dialects.openai_chat.alike import AlikeFrames, is_one_line
 from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
@@ -18,6 +18,7 @@ from relayhub.types.errors import UpstreamError
 from relayhub.types.usage import Usage
 
 DONE = b"[DONE]"
+_DATA = b"data: "
 _SPEAKER = b'"role"'
 """Where only the first frame names it, there is nothing to be learned from that one."""
 
@@ -142,13 +143,16 @@ class ChatNativeStream(Comparing):
             return b""
         if not frame.isascii():
             frame = valid_utf8(frame)
-        data = data_of(frame)
-        if data is None:
+        line = frame[6:-2]
+        # What data_of says of one line, without looking again for what the splitter has looked for.
+        one_line = self._frames.only_lf and frame[:6] == _DATA and line.find(b"\n") < 0
+        data = line if one_line else data_of(frame)
+        if not data:
             return frame
         chunk = None if data == DONE else read_chunk(data)
         if chunk is None:
             # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
-            if data.strip() == DONE:
+            if data == DONE or data.strip() == DONE:
                 ending.end()
                 self._alike.forget()
             return b""
@@ -156,7 +160,7 @@ class ChatNativeStream(Comparing):
         if not self._observe(chunk, data):
             return b""
         shown = frame if self._renamer is None else self._renamer.rename(frame, data)
-        if not (ending.any_finished or (first and frame.find(_SPEAKER) >= 0)):
+        if not (ending.any_finished or (first and frame.find(_SPEAKER) >= 0)) and (one_line or is_one_line(frame)):
             self._alike.learn(frame, shown, chunk)
         return shown
 
