@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from relayhub.types import limits
 from relayhub.types.errors import upstream_broke
 
@@ -18,33 +20,30 @@ _BOM = b"\xef\xbb\xbf"
 _BLANK_LINE = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
 
 
-class FrameSplitter:
+class FrameSplitter(msgspec.Struct, eq=False):
     """Bytes in any pieces → whole frames, each with its terminating blank line. The frames do not depend on the pieces.
 
     Linear in the bytes fed, also for single bytes and for very long lines. ``max_frame`` bounds what is kept of an
     unfinished frame.
     """
 
-    __slots__ = ("_buffer", "_fresh", "_max_frame", "_plain", "_searched", "only_lf")
-
-    def __init__(self, max_frame: int = limits.MAX_SSE_LINE) -> None:
-        self._max_frame = max_frame
-        self._buffer = bytearray()
-        self._searched = 0
-        """No frame ends before this position of the buffer."""
-        self.only_lf = True
-        """No CR has come: every frame ends with two LF."""
-        self._fresh = True
-        """Nothing was given out yet, so a byte order mark may still stand in front."""
-        self._plain = False
-        """Only LF so far and past the first frame: a read that is one frame needs no closer look."""
+    max_frame: int = limits.MAX_SSE_LINE
+    only_lf: bool = True
+    """No CR has come: every frame ends with two LF."""
+    _buffer: bytearray = msgspec.field(default_factory=bytearray)
+    _searched: int = 0
+    """No frame ends before this position of the buffer."""
+    _fresh: bool = True
+    """Nothing was given out yet, so a byte order mark may still stand in front."""
+    _plain: bool = False
+    """Only LF so far and past the first frame: a read that is one frame needs no closer look."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises ``UpstreamError`` on a frame over the limit, once the frames before it
         have been given out."""
         if self.only_lf and data.find(b"\r") >= 0:
             self.only_lf = self._plain = False
-        if self.only_lf and not self._buffer and data[-2:] == b"\n\n" and len(data) <= self._max_frame:
+        if self.only_lf and not self._buffer and data[-2:] == b"\n\n" and len(data) <= self.max_frame:
             if data.find(b"\n") == len(data) - 2:  # (looking for a single byte is several times faster than for two)
                 return [self._without_bom(data) if self._fresh else data]
             if data[-3:] != b"\n\n\n":
@@ -69,7 +68,7 @@ class FrameSplitter:
         frames: list[bytes] = []
         start, at = 0, self._searched
         while (end := self._end_of_frame(at)) >= 0:
-            if end - start > self._max_frame:
+            if end - start > self.max_frame:
                 break
             frames.append(self._without_bom(bytes(buffer[start:end])))
             start = at = end
@@ -87,8 +86,8 @@ class FrameSplitter:
         return match.end() if match else -1
 
     def _check(self, size: int) -> None:
-        if size > self._max_frame:
-            raise upstream_broke(f"one event is longer than {self._max_frame} bytes")
+        if size > self.max_frame:
+            raise upstream_broke(f"one event is longer than {self.max_frame} bytes")
 
     def _without_bom(self, frame: bytes) -> bytes:
         if self._fresh:

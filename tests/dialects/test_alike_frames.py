@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +115,20 @@ def test_after_a_finish_reason_nothing_more_is_counted() -> None:
     for one in (frame("ab"), frame("cd"), frame("").replace(b"null", b'"stop"'), frame("efgh")):
         stream.feed(one)
     assert stream.delivered_chars == 4
+
+
+@pytest.mark.parametrize("start", [b"data:", b"data: ", b"data:\t", b"id: 7\ndata: ", b": x\ndata: ", b"data: \n data: "])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\nid: 7\n\n", b"\ndata: \n\n", b"\n}\n\n"])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_frame_says_what_its_data_says_however_it_is_written(start: bytes, end: bytes, together: bool) -> None:
+    """And of what is one line, all is compared that comes like it."""
+    text = TIGHT[len(b"data: ") : -2] % b"Hello"
+    for whole in (start + text + end, start + text.replace(b",", b",\n", 1) + end):
+        stream = ChatNativeStream(rename_to=None, include_usage=True)
+        told = stream.feed(whole + whole) if together else stream.feed(whole) + stream.feed(whole)
+        data = data_of(whole)
+        read = None if data is None else read_chunk(data)
+        assert stream.delivered_chars == (0 if read is None else 2 * len("Hello"))
+        assert told == (b"" if data is not None and read is None else whole + whole)
+        one_line = start + end in (b"data:\n\n", b"data: \n\n", b"data:\t\n\n") and b"\n" not in whole[:-2]
+        assert (stream.comparison.chars(whole, 0, len(whole)) == len("Hello")) is one_line

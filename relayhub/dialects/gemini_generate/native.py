@@ -33,9 +33,9 @@ def native_request(body: bytes, *, model: str, cuts: Cuts = ()) -> bytes:
     """``body`` itself if nothing must change. The model stands in the path; where the body names it too, also inside a
     count request, it is replaced. Signatures of other upstreams are left out."""
     short = shortened(body, cuts)
-    if b'"model"' in short:
+    if short.find(b'"model"') >= 0:
         body = _renamed(body, model, cuts)
-    return _without_foreign_signatures(body) if _MARK in short else body
+    return _without_foreign_signatures(body) if short.find(_MARK) >= 0 else body
 
 
 def _renamed(body: bytes, model: str, cuts: Cuts = ()) -> bytes:

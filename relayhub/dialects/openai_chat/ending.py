@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from relayhub.types.errors import ErrorKind, UpstreamError, upstream_broke
 
 
-class Ending:
+class Ending(msgspec.Struct, eq=False):
     """A real end is ``[DONE]``, or a finish reason on every choice followed by a clean end of the body."""
 
-    __slots__ = ("_finished", "_open", "any_finished", "begun", "done")
-
-    def __init__(self) -> None:
-        self.begun = False
-        """An event with content, or usage, has come."""
-        self.done = False
-        """``[DONE]`` has come; nothing after it matters."""
-        self.any_finished = False
-        """A choice has, or all of it is done."""
-        self._open: set[int] = set()
-        self._finished: set[int] = set()
+    begun: bool = False
+    """An event with content, or usage, has come."""
+    done: bool = False
+    """``[DONE]`` has come; nothing after it matters."""
+    any_finished: bool = False
+    """A choice has, or all of it is done."""
+    _open: set[int] = msgspec.field(default_factory=set)
+    _finished: set[int] = msgspec.field(default_factory=set)
 
     def see(self, choice: int) -> bool:
         """Note a choice; false where it has finished before (some upstreams repeat the last chunk)."""

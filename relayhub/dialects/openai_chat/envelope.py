@@ -13,6 +13,8 @@ from relayhub.types.json import JsonObject
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
 """The first that is there counts. :func:`read_envelope` asks for each by name."""
 
+_OPTIONS = "stream_options."
+
 MAX_CHOICES = 128
 """What OpenAI itself allows for ``n``."""
 
@@ -23,7 +25,9 @@ def read_envelope(request: JsonObject) -> Envelope:
     if type(model) is not str or not model or model.isspace():
         model = read_model(request)  # which says what is wrong
     as_is = _checked_messages(request)
-    stream = ("stream" in request and optional(request, "stream", bool, "true or false")) or False
+    stream = request.get("stream", False)
+    if type(stream) is not bool:
+        stream = optional(request, "stream", bool, "true or false") or False
     has_options = "stream_options" in request
     any_user = "user" in request or "safety_identifier" in request or "user_identifier" in request
     asked = has_options and _asks_for_usage(request)
@@ -47,8 +51,13 @@ def read_envelope(request: JsonObject) -> Envelope:
 
 
 def _asks_for_usage(request: JsonObject) -> bool:
-    options = optional(request, "stream_options", dict, "an object") or {}
-    return optional(options, "include_usage", bool, "true or false", "stream_options.") or False
+    options = request["stream_options"]
+    if type(options) is not dict:
+        options = optional(request, "stream_options", dict, "an object") or {}
+    asked = options.get("include_usage", False)
+    return (
+        asked if type(asked) is bool else optional(options, "include_usage", bool, "true or false", _OPTIONS) or False
+    )
 
 
 def read_model(request: JsonObject) -> str:
