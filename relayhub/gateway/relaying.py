@@ -48,7 +48,9 @@ class StreamRelay:
     def express(self) -> Express | None:
         """For :meth:`relayhub.upstream.lean.reply.LeanReply.pour`: a way past :meth:`take` for chunks that hold one event
         like the ones before; ``None`` where there is none."""
-        stream = _comparing(self.stream)
+        stream: object = self.stream
+        if not isinstance(stream, Comparing):
+            stream = stream.comparing if isinstance(stream, WitnessedStream) else None
         return self.client.lane(stream) if stream is not None and isinstance(self.client, ChunkClient) else None
 
     async def go_on(self) -> bool:
@@ -58,9 +60,3 @@ class StreamRelay:
             await self.client.write(frames)
             self.tally.departure.delivered = True
         return not self.stream.ended
-
-
-def _comparing(stream: LaneStream) -> Comparing | None:
-    if isinstance(stream, WitnessedStream):
-        return stream.comparing
-    return stream if isinstance(stream, Comparing) else None

@@ -90,7 +90,7 @@ class Overload:
     def enter(self) -> bool:
         """A client connects. ``False``: there is no room, not even for a health check; :meth:`leave` is not to be called
         then."""
-        if self.clients >= self.max_clients() + HEALTH_ROOM:
+        if self.clients >= self._most_clients + HEALTH_ROOM:
             return False
         self.clients += 1
         return True

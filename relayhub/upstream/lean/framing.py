@@ -138,6 +138,8 @@ def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
             return at
         pieces.append(data[start:end])
         at = end + 2
+        if at == len(data):
+            return at
 
 
 def _plain_start(begun: bytes) -> tuple[int, int]:

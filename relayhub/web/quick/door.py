@@ -339,17 +339,19 @@ class QuickDoor(asyncio.Protocol):
             self.transport.close()
 
     def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        assert self._head_timer is not None
+        self._head_timer.cancel()
+        self._head_timer = None
 
     def _stop_body_timer(self) -> None:
-        if self._body_timer is not None:
-            self._body_timer.cancel()
-            self._body_timer = None
+        assert self._body_timer is not None
+        self._body_timer.cancel()
+        self._body_timer = None
 
     def _forget(self) -> None:
         """It is not ours any more, or nobody's."""
         self._desk.closed(self)
-        self._stop_head_timer()
-        self._stop_body_timer()
+        if self._head_timer is not None:
+            self._stop_head_timer()
+        if self._body_timer is not None:
+            self._stop_body_timer()

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from relayhub.testing.faults import doors
+from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines
+from relayhub.upstream.lean.dial import MAX_ORIGINS, Dialler
+from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.resolver import Address, Resolver, in_turn
 from relayhub.upstream.lean.transport import LeanTransport
 from relayhub.upstream.options import NetworkOptions
@@ -160,6 +163,14 @@ async def test_tls_with_anything_else_is_certainly_not_delivered(authority: door
         assert "certificate" in (error.detail or "").lower()
         assert upstream.requests == []
         assert transport.pool.size == 0
+
+
+async def test_heads_of_many_addresses_are_not_all_kept() -> None:
+    dialler, until = Dialler(None, Resolver()), asyncio.get_running_loop().time() + 30
+    for number in range(3 * MAX_ORIGINS):
+        with pytest.raises(UpstreamError):
+            await dialler.dial(Origin(False, f"127.9.0.{number + 1}", 1), until, lambda _: None)
+    assert len(dialler._newest) <= MAX_ORIGINS
 
 
 async def test_a_handshake_that_stalls_ends_at_the_connect_deadline(transport: LeanTransport) -> None:
