@@ -117,7 +117,9 @@ def test_after_a_finish_reason_nothing_more_is_counted() -> None:
     assert stream.delivered_chars == 4
 
 
-@pytest.mark.parametrize("start", [b"data:", b"data: ", b"data:\t", b"id: 7\ndata: ", b": x\ndata: ", b"data: \n data: "])
+@pytest.mark.parametrize(
+    "start", [b"data:", b"data: ", b"data:\t", b"id: 7\ndata: ", b": x\ndata: ", b"data: \n data: "]
+)
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\nid: 7\n\n", b"\ndata: \n\n", b"\n}\n\n"])
 @pytest.mark.parametrize("together", [False, True])
 def test_a_frame_says_what_its_data_says_however_it_is_written(start: bytes, end: bytes, together: bool) -> None:
