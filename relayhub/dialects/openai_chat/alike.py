@@ -7,7 +7,9 @@ import re
 from relayhub.dialects.openai_chat.chunk import Chunk
 from relayhub.types.limits import MAX_SSE_LINE
 
-_NOT_PLAIN = b'"\\' + bytes(range(0x20))
+_MARKED = bytes(ord("?") if byte < 0x20 or byte in b'"\\' else byte for byte in range(256))
+"""Changes what is not plain. A table costs a fifth of what leaving bytes out does, for which one is made each time."""
+
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
@@ -62,7 +64,7 @@ class AlikeFrames:
             if match is None or not (text.isascii() or _is_utf8(text)):
                 return -1
             text = match[1]
-        elif len(text.translate(None, _NOT_PLAIN)) < len(text):
+        elif text.translate(_MARKED) != text:
             return -1
         self._spared += 1
         if text.isascii():
@@ -124,7 +126,7 @@ def _text_of(chunk: Chunk) -> bytes | None:
     if delta.reasoning_content or delta.reasoning or delta.refusal:
         return None
     text = delta.content.encode(errors="replace")
-    return text if len(text.translate(None, _NOT_PLAIN)) == len(text) else None
+    return text if text.translate(_MARKED) == text else None
 
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
