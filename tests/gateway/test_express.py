@@ -27,7 +27,7 @@ from relayhub.gateway.translated_stream import TranslatedStream, WitnessedStream
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines
 from relayhub.upstream.body import relay
-from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.connection import Connection, Inbox
 from relayhub.upstream.lean.framing import Chunked
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
@@ -105,7 +105,7 @@ class Hub:
     """A stream from an upstream's socket to a client's, without the sockets."""
 
     def __init__(self, rename_to: str | None = None, stream: TranslatedStream | WitnessedStream | None = None) -> None:
-        self.inbox = memoryview(bytearray(1 << 16))
+        self.inbox = Inbox(1 << 16)
         self.upstream = Connection(Origin(False, "upstream", 80), lambda _: None, self.inbox)
         self.upstream.connection_made(Wire())
         self.reply = LeanReply(self.upstream, "POST", Deadlines(), self.upstream.loop.time() + 60, lambda *_: None)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import mmap
 import select
 from collections.abc import Callable
+from functools import partial
+from itertools import repeat
 from typing import Protocol, cast
 
 from relayhub.upstream.lean.head import Heads
@@ -30,12 +33,27 @@ class Exchange(Protocol):
         ...
 
 
+class Lend(Protocol):
+    def __call__(self, sizehint: int) -> memoryview: ...
+
+
+class Inbox:
+    """What connections read into: one for many, because each read is taken out in the turn of the loop it came in.
+
+    ``memory``: of all that can be written to, this alone gives its slices as ``bytes``, in one step. ``lend``: a protocol's
+    ``get_buffer``, which is called before each read, without a function of ours."""
+
+    __slots__ = ("lend", "memory")
+
+    def __init__(self, size: int) -> None:
+        self.memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.lend: Lend = partial(next, repeat(memoryview(self.memory)))
+
+
 class Connection(asyncio.BufferedProtocol):
-    """``reused``: it has served before. ``idle_until``: loop time at which it is too old to be used again. ``inbox``: what
-    it reads into; many connections can share one, because each read is taken out in the turn of the loop it came in.
-    ``loop``: asking for it costs a system call. ``exchange``: who is on it. ``heads``: reads those of its answers. ``lane``:
-    is asked first whether it takes what has come; ``heard_at``: when it did so last, in loop time, unless its owner has set
-    it since."""
+    """``reused``: it has served before. ``idle_until``: loop time at which it is too old to be used again. ``loop``: asking
+    for it costs a system call. ``exchange``: who is on it. ``heads``: reads those of its answers. ``lane``: is asked first
+    whether it takes what has come; ``heard_at``: when it did so last, in loop time, unless its owner has set it since."""
 
     __slots__ = (
         "_due",
@@ -49,6 +67,7 @@ class Connection(asyncio.BufferedProtocol):
         "_timer",
         "congested",
         "exchange",
+        "get_buffer",
         "heads",
         "heard_at",
         "idle_until",
@@ -60,13 +79,15 @@ class Connection(asyncio.BufferedProtocol):
         "transport",
     )
     transport: asyncio.Transport
+    get_buffer: Lend
 
     def __init__(
-        self, origin: Origin, on_gone: Callable[[Connection], None], inbox: memoryview, heads: Heads | None = None
+        self, origin: Origin, on_gone: Callable[[Connection], None], inbox: Inbox, heads: Heads | None = None
     ) -> None:
         self.origin = origin
-        self._inbox = inbox
-        self._room = len(inbox)
+        self._inbox = inbox.memory
+        self._room = len(inbox.memory)
+        self.get_buffer = inbox.lend
         self.lane: Express | None = None
         self.heard_at = 0.0
         self.reused = False
@@ -146,19 +167,16 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are not registered as such
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._inbox
-
     def buffer_updated(self, nbytes: int) -> None:
-        data = self._inbox[:nbytes].tobytes()
+        data = self._inbox[:nbytes]
         lane = self.lane
-        if lane is None or not lane(data, now := self._now()):
-            if self.exchange is None:
-                self.drop()
-                return
+        if lane is not None and lane(data, now := self._now()):
+            self.heard_at = now
+        elif self.exchange is not None:
             self.exchange.received(data)
         else:
-            self.heard_at = now
+            self.drop()
+            return
         if nbytes == self._room and not self._paused and not self.transport.is_closing():
             # There is more, and libuv would read on for long. It is the others' turn.
             self.transport.pause_reading()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relayhub.upstream import faults
-from relayhub.upstream.lean.connection import Connection
+from relayhub.upstream.lean.connection import Connection, Inbox
 from relayhub.upstream.lean.head import Heads, NewestHead
 from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.resolver import Address, Resolver
@@ -35,7 +35,7 @@ class Dialler:
         self._ca_file = ca_file
         self._resolver = resolver
         self._context: ssl.SSLContext | None = None
-        self._inbox = memoryview(bytearray(READ))
+        self._inbox = Inbox(READ)
         self._limits = TimeLimits()
         self._newest: dict[Origin, NewestHead] = {}
 
