@@ -12,12 +12,17 @@ class Comparison(Protocol):
 
     as_it_is: bool
 
-    def chars(self, data: bytes, start: int, end: int) -> int:
-        """Characters of model output in ``data[start:end]``, if that is one whole frame which passes; else -1, and the
-        stream must read it. What has passed must be shown to the client, and counted."""
+    def chars(self, frame: bytes) -> int:
+        """Characters of model output in ``frame``, if that is one whole frame which passes; else -1, and the stream must read
+        it. What has passed must be shown to the client, and counted."""
         ...
 
-    def shown(self, data: bytes, start: int, end: int) -> bytes:
+    def chunk_chars(self, chunk: bytes, line: bytes) -> int:
+        """The same of an HTTP/1.1 chunk with one frame in it, whose data is as long as its ``line``, with its end, says; -1
+        as well if it begins with anything else, or does not end as a chunk does."""
+        ...
+
+    def shown(self, frame: bytes) -> bytes:
         """What the client sees of the frame that has passed last. To be asked once, and shown."""
         ...
 

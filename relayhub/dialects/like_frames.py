@@ -31,7 +31,18 @@ class LikeFrames:
 
     Frames pass from one that was read alone and said nothing but its text, until anything else is read: see :meth:`begin`."""
 
-    __slots__ = ("_after", "_before", "_between", "_blanks", "_lessons", "_open", "_taught", "_whole", "text")
+    __slots__ = (
+        "_after",
+        "_after_chunk",
+        "_before",
+        "_between",
+        "_blanks",
+        "_lessons",
+        "_open",
+        "_taught",
+        "_whole",
+        "text",
+    )
     as_it_is = True
 
     def __init__(self) -> None:
@@ -40,6 +51,8 @@ class LikeFrames:
         """What was read last ended with a frame."""
         self._before = b""
         self._after = b""
+        self._after_chunk = b""
+        """The same in a chunk that ends with the frame."""
         self._between = b""
         """Stands from the text to its padding; empty where there is none."""
         self._blanks = False
@@ -49,11 +62,14 @@ class LikeFrames:
         """Of the frame that was found alike last."""
         self._taught = self.text
 
-    def chars(self, data: bytes, start: int, end: int) -> int:
-        return len(self.text) if self._open and self._alike(data, start, end) else -1
+    def chars(self, frame: bytes) -> int:
+        return len(self.text) if self._open and self._alike(frame, b"", self._after) else -1
 
-    def shown(self, data: bytes, start: int, end: int) -> bytes:
-        return data[start:end]
+    def chunk_chars(self, chunk: bytes, line: bytes) -> int:
+        return len(self.text) if self._open and self._alike(chunk, line, self._after_chunk) else -1
+
+    def shown(self, frame: bytes) -> bytes:
+        return frame
 
     def end(self) -> None:
         """Something is about to be read."""
@@ -64,38 +80,38 @@ class LikeFrames:
         name (in quotes; ``None``: it was not), others like it pass from now on."""
         whole, self._whole = self._whole, data.endswith(_BLANK_LINES)
         if member is not None and whole and text:
-            known = self._alike(data, 0, len(data)) and self.text == text
+            known = self._alike(data, b"", self._after) and self.text == text
             self._open = known or self._learn(data, member, text)
         return self._open
 
-    def _alike(self, data: bytes, start: int, end: int) -> bool:
-        before, after = self._before, self._after
-        if not before or not data.startswith(before, start, end) or not data.endswith(after, start, end):
+    def _alike(self, data: bytes, line: bytes, after: bytes) -> bool:
+        """What is left of it after three cuts is the text if all three were made, which its length tells."""
+        before = self._before
+        literal = data.removeprefix(line).removeprefix(before).removesuffix(after)
+        if not before or len(line) + len(before) + len(literal) + len(after) != len(data):
             return False
-        first, last = start + len(before), end - len(after)
         try:
             if self._between:
-                last = self._unpadded(data, first, last)
-            text = orjson.loads(data[first:last])
+                literal = self._unpadded(literal)
+            text = orjson.loads(literal)
         except orjson.JSONDecodeError:
             return False
-        if type(text) is not str or not text or end - start > MAX_SSE_LINE:
+        if type(text) is not str or not text or len(data) - len(line) > MAX_SSE_LINE:
             return False
-        if data[first] != _QUOTE or data[last - 1] != _QUOTE:
+        if literal[0] != _QUOTE or literal[-1] != _QUOTE:
             return False  # blanks, which a line's end is one of as well
         self.text = text
         return True
 
-    def _unpadded(self, data: bytes, first: int, last: int) -> int:
-        """Where the text ends that has padding behind it; ``first`` if it has not."""
+    def _unpadded(self, padded: bytes) -> bytes:
+        """The text that has padding behind it; empty if it has not."""
         between = self._between
         if self._blanks:
-            rest = data[first:last].rstrip(b" ")
-            return first + len(rest) - len(between) if rest.endswith(between) else first
-        found = data.find(between, first, last)
-        padding = data[found + len(between) : last] if found >= 0 else b""
+            rest = padded.rstrip(b" ")
+            return rest.removesuffix(between) if rest.endswith(between) else b""
+        literal, _, padding = padded.partition(between)
         whole = padding[-1:] == b'"' == padding[:1] and type(orjson.loads(padding)) is str
-        return found if whole else first
+        return literal if whole else b""
 
     def _learn(self, frame: bytes, member: bytes, text: str) -> bool:
         """Whether it is plain to see what stands around the text: no line and no key may be anything else than it looks
@@ -124,6 +140,7 @@ class LikeFrames:
             self._between, self._after = after[: span[0]], after[span[1] :]
         elif (padded := _BLANKS.fullmatch(after)) is not None:
             self._between, self._after, self._blanks = padded[1], padded[2], True
+        self._after_chunk = self._after + b"\r\n"
 
 
 def _is_one(data: bytes) -> bool:

@@ -31,7 +31,7 @@ class TextRun(LikeFrames):
         """Both ends of the translation know of runs."""
         return self._reader is not None and self._writer is not None
 
-    def shown(self, data: bytes, start: int, end: int) -> bytes:
+    def shown(self, frame: bytes) -> bytes:
         return self._write(self.text)
 
     def note(self, data: bytes, events: Sequence[ChatEvent]) -> None:

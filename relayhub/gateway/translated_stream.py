@@ -45,9 +45,9 @@ class TranslatedStream(Comparing):
 
     def feed(self, data: bytes) -> bytes:
         run, end = self._run, len(data)
-        if (chars := run.chars(data, 0, end)) >= 0:
+        if (chars := run.chars(data)) >= 0:
             self.delivered_chars += chars
-            return run.shown(data, 0, end)
+            return run.shown(data)
         if run.possible and 0 <= data.find(b"\n\n") < end - 2:
             return self._feed_each(data)
         frames, _ = self._read(data)
@@ -61,9 +61,9 @@ class TranslatedStream(Comparing):
         told = False
         try:
             for piece in _pieces(data):
-                if (chars := self._run.chars(piece, 0, len(piece))) >= 0:
+                if (chars := self._run.chars(piece)) >= 0:
                     self.delivered_chars += chars
-                    out.append(self._run.shown(piece, 0, len(piece)))
+                    out.append(self._run.shown(piece))
                     told = True
                 else:
                     frames, any_events = self._read(piece)
@@ -162,9 +162,9 @@ class WitnessedStream:
         return self._stream.ended
 
     def feed(self, data: bytes) -> bytes:
-        if self.comparing is not None and (chars := self.comparing.comparison.chars(data, 0, len(data))) >= 0:
+        if self.comparing is not None and (chars := self.comparing.comparison.chars(data)) >= 0:
             self.comparing.delivered_chars += chars
-            return self.comparing.comparison.shown(data, 0, len(data))
+            return self.comparing.comparison.shown(data)
         self._read_along(data)
         return self._stream.feed(data)
 

@@ -41,8 +41,10 @@ def parsing_stream(rename: str | None) -> ChatNativeStream:
 
 
 def chars(alike: AlikeFrames, whole: bytes) -> int:
-    """Of a frame in the middle of other bytes."""
-    return alike.chars(b"1f;\r\n" + whole + b"\r\n", 5, 5 + len(whole))
+    """Of a frame, by itself and in a chunk."""
+    count, line = alike.chars(whole), b"%x\r\n" % len(whole)
+    assert alike.chunk_chars(line + whole + b"\r\n", line) == count
+    return count
 
 
 @given(raw=RAW, template=st.sampled_from([SPACED, TIGHT]))

@@ -68,7 +68,7 @@ class MessagesTap(EventTap, Comparing):
 
     def feed(self, data: bytes) -> bytes:
         like = self._like
-        if (chars := like.chars(data, 0, len(data))) >= 0:
+        if (chars := like.chars(data)) >= 0:
             self.delivered_chars += chars
             return data
         like.end()

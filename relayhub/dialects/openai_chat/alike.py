@@ -10,6 +10,9 @@ from relayhub.types.limits import MAX_SSE_LINE
 _MARKED = bytes(ord("?") if byte < 0x20 or byte in b'"\\' else byte for byte in range(256))
 """Changes what is not plain. A table costs a fifth of what leaving bytes out does, for which one is made each time."""
 
+_MARKED_ASCII = _MARKED[:0x80] + b"?" * 0x80
+"""Changes what is not one character of plain text each."""
+
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
@@ -24,6 +27,8 @@ _PADDING = re.compile(_OBFUSCATION + b' ?: ?"')
 LESSONS = 4
 """The first frame of a stream often names the speaker, and is like no other. A stream whose frames differ is read."""
 
+_NONE_PASS = 1 << 62
+
 PAYS = 4
 """A lesson that has spared the reading of so many frames was worth it, and another one will be."""
 
@@ -33,32 +38,66 @@ class AlikeFrames:
     kept. Another frame with the same two ends, and plain text between them, is the same JSON with another text: it needs no
     parser. All that could make it something else (line ends, size) was looked at in what is kept."""
 
-    __slots__ = ("_after", "_before", "_lessons", "_most", "_padded", "_shown_before", "_spared", "as_it_is", "paused")
+    __slots__ = (
+        "_after",
+        "_after_chunk",
+        "_around",
+        "_before",
+        "_lessons",
+        "_most",
+        "_padded",
+        "_paused",
+        "_shown_before",
+        "_spared",
+        "as_it_is",
+    )
 
     def __init__(self) -> None:
         self._before = b""
         self._after = b""
+        self._after_chunk = b""
+        """The same in a chunk that ends with the frame."""
+        self._around = _NONE_PASS
+        """Bytes of a frame that are not its text."""
         self._padded: re.Pattern[bytes] | None = None
         """What may stand from the text on where padding follows it; ``None``: nothing but the text."""
         self._shown_before = b""
         self._most = 0
-        """Bytes that a frame may have behind what stands before the text."""
+        """Bytes that a text may have, with its padding."""
         self.as_it_is = True
         self._lessons = LESSONS
         self._spared = 0
-        self.paused = False
-        """Part of a frame has come, and what comes next belongs to it."""
+        self._paused = False
 
-    def chars(self, data: bytes, start: int, end: int) -> int:
-        """Of the text of the frame in ``data[start:end]``; -1 where it must be read."""
-        before = self._before
-        if not before or self.paused or not data.startswith(before, start, end):
+    def pause(self, paused: bool) -> None:
+        """Part of a frame has come, and what comes next belongs to it; or not any more."""
+        self._paused = paused
+        self._open()
+
+    def _open(self) -> None:
+        closed = self._paused or not self._before
+        self._around = _NONE_PASS if closed else len(self._before) + len(self._after)
+
+    def chars(self, frame: bytes) -> int:
+        """Of the text of a frame; -1 where it must be read."""
+        text = frame.removeprefix(self._before).removesuffix(self._after)
+        if len(text) + self._around != len(frame) or len(text) > self._most:
             return -1
-        after = self._after
-        start += len(before)
-        if not data.endswith(after, start, end) or end - start > self._most:
+        return self._counted(text)
+
+    def chunk_chars(self, chunk: bytes, line: bytes) -> int:
+        """See :class:`relayhub.dialects.comparing.Comparison`. What is left after three cuts is the text if all three were
+        made, which its length tells."""
+        text = chunk.removeprefix(line).removeprefix(self._before).removesuffix(self._after_chunk)
+        chars = len(text)
+        if chars + len(line) + self._around + 2 != len(chunk) or chars > self._most:
             return -1
-        text = data[start : end - len(after)]
+        if self._padded is not None or text.translate(_MARKED_ASCII) != text:
+            return self._counted(text)
+        self._spared += 1
+        return chars
+
+    def _counted(self, text: bytes) -> int:
         if self._padded is not None:
             match = self._padded.fullmatch(text)
             if match is None or not (text.isascii() or _is_utf8(text)):
@@ -74,11 +113,9 @@ class AlikeFrames:
         except UnicodeDecodeError:
             return -1
 
-    def shown(self, data: bytes, start: int, end: int) -> bytes:
+    def shown(self, frame: bytes) -> bytes:
         """What the client sees of such a frame."""
-        if self.as_it_is:
-            return data[start:end]
-        return self._shown_before + data[start + len(self._before) : end]
+        return frame if self.as_it_is else self._shown_before + frame[len(self._before) :]
 
     def learn(self, frame: bytes, shown: bytes, chunk: Chunk) -> None:
         """From a whole frame that was read, and :func:`is_one_line`; ``shown``: as the client sees it."""
@@ -94,12 +131,15 @@ class AlikeFrames:
             self._before, self._shown_before = before, shown_before
             self.as_it_is = before is shown_before
             self._padded, self._after = _split(after)
-            self._most = MAX_SSE_LINE - len(before)
+            self._after_chunk = self._after + b"\r\n"
+            self._most = MAX_SSE_LINE - len(before) - len(self._after)
+            self._open()
 
     def forget(self) -> None:
         """From here on every frame counts."""
         self._before = b""
         self._lessons = self._spared = 0
+        self._open()
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -100,9 +100,9 @@ class ChatNativeStream(Comparing):
 
     def feed(self, data: bytes) -> bytes:
         alike = self._alike
-        if (chars := alike.chars(data, 0, len(data))) >= 0:
+        if (chars := alike.chars(data)) >= 0:
             self.delivered_chars += chars
-            return alike.shown(data, 0, len(data))
+            return alike.shown(data)
         if self._failure is not None:
             raise self._failure
         out: list[bytes] = []
@@ -110,9 +110,9 @@ class ChatNativeStream(Comparing):
             frames = self._frames.feed(data)
             several = len(frames) > 1
             for frame in frames:
-                if several and (chars := alike.chars(frame, 0, len(frame))) >= 0:
+                if several and (chars := alike.chars(frame)) >= 0:
                     self.delivered_chars += chars
-                    out.append(alike.shown(frame, 0, len(frame)))
+                    out.append(alike.shown(frame))
                 else:
                     out.append(self._frame(frame))
         except UpstreamError as error:
@@ -120,7 +120,7 @@ class ChatNativeStream(Comparing):
             alike.forget()
             if not any(out):
                 raise
-        alike.paused = not self._frames.between_frames
+        alike.pause(not self._frames.between_frames)
         return b"".join(out)
 
     def finish(self) -> bytes:

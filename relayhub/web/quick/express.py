@@ -45,17 +45,18 @@ class ExpressLane:
     def take(self, chunk: bytes, at: float) -> bool:
         """All in one place, because a chunk mostly finds the processor's caches cold: each function costs as much as what
         it does."""
-        start, line, answer = chunk_start(len(chunk)), self._line, self._answer
+        line, answer = self._line, self._answer
         transport = line.transport
-        if line.congested or transport is None or not (chunk.startswith(start) and chunk.endswith(b"\r\n")):
+        if line.congested or transport is None or not answer.streaming or transport.is_closing():
             return False
-        alike, first, end = self._alike, len(start), len(chunk) - 2
-        if not answer.streaming or transport.is_closing() or (chars := alike.chars(chunk, first, end)) < 0:
+        alike, start = self._alike, chunk_start(len(chunk))
+        chars = alike.chunk_chars(chunk, start)
+        if chars < 0:
             return False
         if not alike.as_it_is:
             if transport.get_write_buffer_size() > PUSHED:
                 return False
-            frames = alike.shown(chunk, first, end)
+            frames = alike.shown(chunk[len(start) : -2])
             chunk = b"%x\r\n%b\r\n" % (len(frames), frames)
         answer.last_write = at
         transport.write(chunk)
