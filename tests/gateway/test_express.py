@@ -272,6 +272,16 @@ async def test_a_chunk_whose_end_is_missing_breaks_the_answer() -> None:
         await hub.relay
 
 
+async def test_of_a_length_that_no_plain_chunk_has_nothing_passes() -> None:
+    """Of 262 bytes: a size line of two digits would leave more than it can say, one of three less."""
+    hub = await hub_after(words("one", "two"))
+    bare = len(frame(""))
+    await hub.feed(b"?" + frame("x" * (262 - bare - 3)) + b"\r\n")
+    assert hub.expressed == 1
+    with pytest.raises(UpstreamError, match="broke off"):
+        await hub.relay
+
+
 async def test_nothing_passes_after_the_end() -> None:
     hub = await hub_after([*words("one", "two"), DONE])
     await hub.relay

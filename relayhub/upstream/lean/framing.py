@@ -117,13 +117,13 @@ class UntilClose:
 
 @lru_cache(None)
 def chunk_start(size: int) -> bytes:
-    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; ``?`` if none does. Remembered:
-    there are as many sizes as a read can have."""
+    """How a chunk begins that takes ``size`` bytes with all its framing, as most write it; more than ``size`` bytes, which
+    nothing of that size begins with, if none does. Remembered: there are as many sizes as a read can have."""
     for digits in range(1, 9):
         data = size - digits - len(b"\r\n\r\n")
         if data > 0 and len(start := b"%x" % data) == digits:
             return start + _LINE_END
-    return b"?"
+    return b"?" * (size + 1)
 
 
 def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:

@@ -53,7 +53,7 @@ def test_how_a_chunk_begins_is_told_by_its_size() -> None:
     starts = {
         len(wire): wire[: wire.index(b"\r\n") + 2] for wire in (chunked(b"x" * n, end=b"") for n in range(1, 5900))
     }
-    assert {size: start for size, start in told.items() if start != b"?" and size <= max(starts)} == starts
+    assert {size: start for size, start in told.items() if len(start) <= size <= max(starts)} == starts
 
 
 @given(BODIES, CUTS)
