@@ -11,6 +11,7 @@ from relayhub.dialects.openai_chat.alike import AlikeFrames
 from relayhub.dialects.openai_chat.chunk import read_chunk
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
 from relayhub.dialects.sse import data_of
+from relayhub.types.limits import MAX_SSE_LINE
 
 SPACED = b'data: {"choices": [{"index": 0, "delta": {"content": "%b"}, "finish_reason": null}]}\n\n'
 TIGHT = b'data: {"id":"c","model":"up","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
@@ -72,6 +73,33 @@ def test_everything_that_counts_is_read() -> None:
         frame("a", reasoning="b"),
     ]
     assert [chars(alike, one) for one in told] == [-1] * len(told)
+
+
+@pytest.mark.parametrize("longest", [True, False])
+def test_a_frame_as_long_as_a_line_may_be_passes_and_a_longer_one_is_read(longest: bool) -> None:
+    text = b"x" * (MAX_SSE_LINE - len(TIGHT % b"") + (not longest))
+    assert chars(taught(TIGHT), TIGHT % text) == (len(text) if longest else -1)
+
+
+def test_a_chunk_that_is_not_whole_or_says_more_is_read() -> None:
+    alike = taught(TIGHT)
+    whole = TIGHT % b"a"
+    line = b"%x\r\n" % len(whole)
+    assert alike.chunk_chars(line + whole + b"\r\n", line) == 1
+    for broken in (
+        whole,
+        whole + b"\n",
+        whole + b"\r\nx",
+        whole[:-1] + b"\r\n",
+        b" " + whole + b"\r\n",
+        whole * 2 + b"\r\n",
+    ):
+        assert alike.chunk_chars(line + broken, line) == -1
+    assert alike.chunk_chars(line + whole + b"\r\n", b"1" + line) == -1
+    alike.pause(True)
+    assert alike.chunk_chars(line + whole + b"\r\n", line) == alike.chars(whole) == -1
+    alike.pause(False)
+    assert alike.chunk_chars(line + whole + b"\r\n", line) == alike.chars(whole) == 1
 
 
 def test_a_frame_with_more_than_text_teaches_nothing() -> None:
