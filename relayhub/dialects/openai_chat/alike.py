@@ -28,6 +28,7 @@ LESSONS = 4
 """The first frame of a stream often names the speaker, and is like no other. A stream whose frames differ is read."""
 
 _NONE_PASS = 1 << 62
+_LINE_END = b"\r\n"
 
 PAYS = 4
 """A lesson that has spared the reading of so many frames was worth it, and another one will be."""
@@ -42,6 +43,7 @@ class AlikeFrames:
         "_after",
         "_after_chunk",
         "_around",
+        "_around_in_chunk",
         "_before",
         "_lessons",
         "_most",
@@ -59,6 +61,7 @@ class AlikeFrames:
         """The same in a chunk that ends with the frame."""
         self._around = _NONE_PASS
         """Bytes of a frame that are not its text."""
+        self._around_in_chunk = _NONE_PASS
         self._padded: re.Pattern[bytes] | None = None
         """What may stand from the text on where padding follows it; ``None``: nothing but the text."""
         self._shown_before = b""
@@ -77,6 +80,7 @@ class AlikeFrames:
     def _open(self) -> None:
         closed = self._paused or not self._before
         self._around = _NONE_PASS if closed else len(self._before) + len(self._after)
+        self._around_in_chunk = self._around + len(_LINE_END)
 
     def chars(self, frame: bytes) -> int:
         """Of the text of a frame; -1 where it must be read."""
@@ -90,7 +94,7 @@ class AlikeFrames:
         made, which its length tells."""
         text = chunk.removeprefix(line).removeprefix(self._before).removesuffix(self._after_chunk)
         chars = len(text)
-        if chars + len(line) + self._around + 2 != len(chunk) or chars > self._most:
+        if chars + len(line) + self._around_in_chunk != len(chunk) or chars > self._most:
             return -1
         if self._padded is not None or text.translate(_MARKED_ASCII) != text:
             return self._counted(text)
@@ -131,7 +135,7 @@ class AlikeFrames:
             self._before, self._shown_before = before, shown_before
             self.as_it_is = before is shown_before
             self._padded, self._after = _split(after)
-            self._after_chunk = self._after + b"\r\n"
+            self._after_chunk = self._after + _LINE_END
             self._most = MAX_SSE_LINE - len(before) - len(self._after)
             self._open()
 
