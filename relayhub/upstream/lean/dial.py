@@ -56,7 +56,8 @@ class Dialler:
             else:
                 raise
             raise faults.not_reached(what) from error
-        limits.end(task)
+        if limits.end(task):
+            task.uncancel()  # whatever it waited for did not mind
         return connection
 
     async def _dial(self, origin: Origin, on_gone: Callable[[Connection], None]) -> Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -104,3 +105,19 @@ async def test_a_limit_that_has_passed_before_it_begins_is_kept() -> None:
     loop = asyncio.get_running_loop()
     with pytest.raises(UpstreamError):
         await Dialler(None, Slow()).dial(ORIGIN, loop.time() - 1, gone)
+
+
+async def test_a_dial_that_was_cancelled_too_late_to_mind_leaves_its_task_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, task, dialler, made = asyncio.get_running_loop(), asyncio.current_task(), Dialler(None, Slow()), object()
+
+    async def stubborn(*_: object) -> object:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        return made
+
+    monkeypatch.setattr(dialler, "_dial", stubborn)
+    assert task is not None
+    assert await dialler.dial(ORIGIN, loop.time() + 0.02, gone) is made
+    assert task.cancelling() == 0
