@@ -49,6 +49,7 @@ class Dialler:
             connection = await self._dial(origin, on_gone)
         except BaseException as error:
             late = limits.end(task) and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError)
+            del task  # it may be kept by the error, whose traceback has this frame: each would keep the other
             if late or isinstance(error, TimeoutError):
                 what = f"no connection to {origin.host}:{origin.port} within the connect limit"
             elif isinstance(error, OSError | ValueError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -121,3 +123,37 @@ async def test_a_dial_that_was_cancelled_too_late_to_mind_leaves_its_task_as_it_
     assert task is not None
     assert await dialler.dial(ORIGIN, loop.time() + 0.02, gone) is made
     assert task.cancelling() == 0
+
+
+def test_on_a_second_loop_the_limits_are_kept_as_on_the_first() -> None:
+    dialler = Dialler(None, Slow())
+
+    async def dial(limit_s: float) -> None:
+        await dialler.dial(ORIGIN, asyncio.get_running_loop().time() + limit_s, gone)
+
+    async def leave_early() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(dial(0.05), 0.01)
+
+    asyncio.run(leave_early())
+    with pytest.raises(UpstreamError):
+        asyncio.run(asyncio.wait_for(dial(0.2), 5))
+
+
+async def test_a_failed_dial_keeps_nothing_of_its_task() -> None:
+    """A request's body may be among it."""
+
+    async def fails() -> None:
+        await Dialler(None, Slow()).dial(ORIGIN, asyncio.get_running_loop().time() - 1, gone)
+
+    gc.disable()
+    try:
+        task = asyncio.get_running_loop().create_task(fails())
+        kept = weakref.ref(task)
+        await asyncio.wait({task})
+        assert isinstance(task.exception(), UpstreamError)
+        del task
+        await asyncio.sleep(0)
+        assert kept() is None
+    finally:
+        gc.enable()
