@@ -20,6 +20,7 @@ from relayhub.types.call import Outcome
 from relayhub.types.errors import ErrorKind, RelayhubError, UpstreamError
 from relayhub.types.http import HttpRequest
 from relayhub.upstream.body import read_error, read_whole, relay
+from relayhub.upstream.lean.transport import Sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,12 @@ class Attempt:
         self, lane: Lane, request: HttpRequest, client: Client, tally: Tally, reservation: Reservation
     ) -> None:
         client.note_dropped(request.dropped)
-        tally.sent = True
         try:
             exchange = tally.route.provider.send(request)
+            if isinstance(exchange, Sending):
+                exchange.sending = tally.sending
+            else:
+                tally.sent = True  # which it may be at any time
             async with exchange as reply:
                 await self.answer(lane, reply, client, tally, reservation)
         except UpstreamError as error:
@@ -86,8 +90,7 @@ class Attempt:
     ) -> None:
         """Over a way whose requests are prepared but for their body."""
         client.note_dropped(way.dropped)
-        tally.sent = True
-        reply = await way.transport.exchange(way.prepared, body, tally.route.provider.deadlines)
+        reply = await way.transport.exchange(way.prepared, body, tally.route.provider.deadlines, tally.sending)
         try:
             await self.answer(lane, reply, client, tally, reservation)
         except BaseException:

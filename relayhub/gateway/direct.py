@@ -103,6 +103,8 @@ class DirectCall:
                 by_hub = self._attempt.settling.open_calls.cancelled_by_hub(self)
                 self._over(by_hub or ClientLeft())
             case Stage.RELAYING:
+                assert self._begun is not None
+                self._tally.sent = self._begun.sent
                 self._long(None)
             case Stage.LONG if self._task is not None:
                 self._task.cancel()

@@ -140,6 +140,10 @@ class Tally:
         self.trial = self.usage = self.stream = None
         self.sent = False
 
+    def sending(self) -> None:
+        """The current attempt has a connection."""
+        self.sent = True
+
     def first_byte(self) -> None:
         trial = self.trial
         if trial is None and self.first_byte_at is not None:

@@ -37,6 +37,14 @@ BY_THE_FRAMEWORK = ("connection: close",)
 each_way = pytest.mark.parametrize("way", [BY_THE_DOOR, BY_THE_FRAMEWORK], ids=["door", "framework"])
 
 
+NARROW: Json = {"timeouts": {**PATIENT, "connect_s": 30}, "max_connections": 1}
+
+
+def narrow_models(alone: str) -> Json:
+    """``alone``: of this one only. One that is full is left out where another one has room."""
+    return {alone: {"price": PRICE}, "drained-*": {"price": PRICE, "on_disconnect": "drain"}}
+
+
 def models(*policies: str) -> Json:
     said = {f"{policy}-*": {"price": PRICE, "on_disconnect": policy} for policy in policies}
     return {**said, "*": {"price": PRICE}}
@@ -51,6 +59,8 @@ def hub_config(upstream: FaultUpstream) -> str:
     providers = {
         "up": provider(upstream.url, timeouts=PATIENT, models=kinds),
         "other": provider(upstream.url, timeouts=PATIENT, models=pair),
+        "narrow": provider(upstream.url, **NARROW, models=narrow_models("one-*")),
+        "narrow-too": provider(upstream.url, **NARROW, models=narrow_models("two-*")),
     }
     return config(providers, quota={"drains": CAP})
 
@@ -121,6 +131,36 @@ def test_before_the_first_byte(bench: Bench, policy: str, stream: bool, way: tup
     assert (found["outcome"], found["on_disconnect"], found["measured"]) == ("client_left", policy, False)
     assert (found["cost_nano"] == 0) is (policy == "void")
     assert bench.charged(model) < FULL_NANO
+
+
+@pytest.mark.fault(
+    "L10", "the client leaves while its call waits for a connection, with one upstream or two, whatever the policy"
+)
+@each_way
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("kind", ["one", "drained"])
+def test_before_anything_was_sent(bench: Bench, kind: str, stream: bool, way: tuple[str, ...]) -> None:
+    """Charge 0, and the upstream never hears of it."""
+    case = f"{kind}-{stream}-{len(way)}"
+    busy, model = (f"one-{case}", f"two-{case}"), f"{kind}-waits-{case}"
+
+    def held() -> bool:
+        return bool(bench.hub.rows("SELECT 1 FROM holds WHERE instr(about, ?)", model))
+
+    for one in busy:
+        bench.upstream.program(one, pace.silence())
+    with asking(bench, busy[0]), asking(bench, busy[1]):
+        with connected(bench.hub.url) as raw:
+            raw.sendall(request_bytes(CHAT, chat_body(model, stream=stream), bench.key, *way))
+            bench.hub.wait_until(held, within_s=NOTICED_S)
+        bench.hub.wait_until(lambda: not held(), within_s=NOTICED_S)
+        found = row(bench, model)
+        assert (found["outcome"], found["cost_nano"], found["on_disconnect"]) == (
+            "client_left",
+            0,
+            "abort_and_estimate",
+        )
+    assert bench.upstream.counters(model).requests == 0
 
 
 @pytest.mark.fault("L10", "the policy is abort_and_estimate or void, and the client leaves in mid-stream")

@@ -35,6 +35,11 @@ class Brief(msgspec.Struct, eq=False):
     _listener: WholeListener | None
     _reply: LeanReply | None = None
 
+    @property
+    def sent(self) -> bool:
+        """See :class:`relayhub.upstream.lean.transport.Begun`."""
+        return True
+
     def received(self, data: bytes) -> None:
         connection = self._connection
         whole = None if connection.congested else connection.heads.whole(data, self._method)

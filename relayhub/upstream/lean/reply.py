@@ -130,6 +130,11 @@ class LeanReply:
 
     # The request
 
+    @property
+    def sent(self) -> bool:
+        """See :class:`relayhub.upstream.lean.transport.Begun`."""
+        return True
+
     def begin(self, start: bytes, body: bytes, listener: Listener, now: float) -> None:
         """Send it all in one piece, with TLS at most :data:`JOINED` bytes and else :data:`BURST`, and return at once. The
         listener is never told before that. ``start``: of the head, up to the length; ``now``: in loop time. The connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import TracebackType
 from typing import Protocol
@@ -25,6 +25,10 @@ KEPT_HEADS = 256
 """Heads that are remembered but for their length: a provider has a few for each model."""
 
 
+def _nobody() -> None:
+    """Who does not want to know."""
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """A request that will be sent again and again with another body. ``start``: its head up to the length. ``at_once``: as
     long a body is sent in one piece, without a task; negative: not even an empty one, as the request may be repeated."""
@@ -38,6 +42,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
 class Begun(Protocol):
     """An exchange that was begun for a listener."""
+
+    @property
+    def sent(self) -> bool:
+        """Something of the request may have reached the upstream: it has a connection."""
+        ...
 
     def abort(self) -> None:
         """Give it up, whatever it has come to; the listener and its sink hear nothing more. Idempotent."""
@@ -57,12 +66,17 @@ class LeanTransport:
         """See :meth:`relayhub.sdk.Transport.send`."""
         return Sending(self, request, deadlines)
 
-    async def open(self, request: HttpRequest, deadlines: Deadlines) -> LeanReply:
-        """Until the head of the answer has come. The caller ends it with ``leave`` or ``abort``."""
+    async def open(
+        self, request: HttpRequest, deadlines: Deadlines, sending: Callable[[], None] = _nobody
+    ) -> LeanReply:
+        """Until the head of the answer has come. The caller ends it with ``leave`` or ``abort``. ``sending`` is called when
+        there is a connection: until then nothing can have reached the upstream."""
         prepared = self.prepare(request.method, request.url, request.headers, request.effect)
-        return await self.exchange(prepared, request.body, deadlines)
+        return await self.exchange(prepared, request.body, deadlines, sending)
 
-    async def exchange(self, prepared: Prepared, body: Body, deadlines: Deadlines) -> LeanReply:
+    async def exchange(
+        self, prepared: Prepared, body: Body, deadlines: Deadlines, sending: Callable[[], None] = _nobody
+    ) -> LeanReply:
         """As :meth:`open`."""
         origin = prepared.origin
         head = with_size(prepared.start, prepared.method, len(body) if isinstance(body, bytes) else sum(map(len, body)))
@@ -72,6 +86,7 @@ class LeanTransport:
         while True:
             if connection is None:
                 connection = await self.pool.connect(origin, deadlines.connect_s)
+            sending()
             reply = LeanReply(connection, prepared.method, deadlines, ends_at, self._release)
             try:
                 await reply.exchange(head, body)
@@ -149,7 +164,7 @@ class _Beginning:
     """An exchange that has to wait before it can say anything: for a connection, or for room to write. ``at_once``: for
     nothing else."""
 
-    __slots__ = ("_reply", "_task")
+    __slots__ = ("_reply", "_task", "sent")
 
     def __init__(
         self,
@@ -162,6 +177,7 @@ class _Beginning:
         at_once: bool = False,
     ) -> None:
         self._reply: LeanReply | None = None
+        self.sent = False
         work = self._run(transport, prepared, body, deadlines, listener, at_once)
         self._task: asyncio.Task[None] | None = asyncio.get_running_loop().create_task(work)
 
@@ -177,8 +193,9 @@ class _Beginning:
         try:
             if at_once and isinstance(body, bytes):
                 self._reply = await transport.connect_and_write(prepared, body, deadlines, listener)
+                self.sent = True
                 return
-            self._reply = await transport.exchange(prepared, body, deadlines)
+            self._reply = await transport.exchange(prepared, body, deadlines, self._sending)
         except UpstreamError as error:
             listener.failed(error)
         except Exception as error:  # a defect of this client: nobody may wait for ever because of it
@@ -188,6 +205,9 @@ class _Beginning:
         finally:
             self._task = None  # what ends it has this frame
 
+    def _sending(self) -> None:
+        self.sent = True
+
     def abort(self) -> None:
         if self._reply is not None:
             self._reply.abort()
@@ -196,18 +216,19 @@ class _Beginning:
 
 
 class Sending:
-    """One exchange as a context."""
+    """One exchange as a context. ``sending``: see :meth:`LeanTransport.open`."""
 
-    __slots__ = ("_deadlines", "_reply", "_request", "_transport")
+    __slots__ = ("_deadlines", "_reply", "_request", "_transport", "sending")
     _reply: LeanReply
 
     def __init__(self, transport: LeanTransport, request: HttpRequest, deadlines: Deadlines) -> None:
         self._transport = transport
         self._request = request
         self._deadlines = deadlines
+        self.sending: Callable[[], None] = _nobody
 
     async def __aenter__(self) -> LeanReply:
-        self._reply = await self._transport.open(self._request, self._deadlines)
+        self._reply = await self._transport.open(self._request, self._deadlines, self.sending)
         return self._reply
 
     async def __aexit__(
