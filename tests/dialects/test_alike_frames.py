@@ -163,4 +163,4 @@ def test_a_frame_says_what_its_data_says_however_it_is_written(start: bytes, end
         assert stream.delivered_chars == (0 if read is None else 2 * len("Hello"))
         assert told == (b"" if data is not None and read is None else whole + whole)
         one_line = start + end in (b"data:\n\n", b"data: \n\n", b"data:\t\n\n") and b"\n" not in whole[:-2]
-        assert (stream.comparison.chars(whole, 0, len(whole)) == len("Hello")) is one_line
+        assert (stream.comparison.chars(whole) == len("Hello")) is one_line
