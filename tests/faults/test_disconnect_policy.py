@@ -149,10 +149,12 @@ def test_before_anything_was_sent(bench: Bench, kind: str, stream: bool, way: tu
 
     for one in busy:
         bench.upstream.program(one, pace.silence())
+    bench.upstream.program("meanwhile", does(answer_of("meanwhile", stream=False)))
     with asking(bench, busy[0]), asking(bench, busy[1]):
         with connected(bench.hub.url) as raw:
             raw.sendall(request_bytes(CHAT, chat_body(model, stream=stream), bench.key, *way))
             bench.hub.wait_until(held, within_s=NOTICED_S)
+            assert bench.chat("meanwhile").status == 200  # the hub has heard of that hold before it heard of this one's
         bench.hub.wait_until(lambda: not held(), within_s=NOTICED_S)
         found = row(bench, model)
         assert (found["outcome"], found["cost_nano"], found["on_disconnect"]) == (
