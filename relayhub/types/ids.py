@@ -15,6 +15,12 @@ _MOMENT_LENGTH = 10
 _STOCK = 256
 """Identifiers that one question to the system's generator is enough for."""
 
+_PIECES = tuple(slice(at, at + _RANDOM_LENGTH) for at in range(0, _STOCK * _RANDOM_LENGTH, _RANDOM_LENGTH))
+"""Of what it answers: one for each."""
+
+_LAST_TWO = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+"""Characters of a moment, by its last ten bits."""
+
 
 def new_id(prefix: str) -> str:
     """``prefix`` and the 26 characters of a fresh ULID: 48 bits of milliseconds, 80 from the system's generator."""
@@ -50,16 +56,14 @@ class Ids:
         if not self._stock:
             self._refill()
             moment = max(moment, self._moment + 1)  # what comes may be smaller than what was given in this one
-        if moment >> 10 != self._second:
-            self._second, self._second_text = moment >> 10, _moment_text(moment)[:-2]
+        second = moment >> 10
+        if second != self._second:
+            self._second, self._second_text = second, _moment_text(moment)[:-2]
         self._moment, self._until_ns = moment, (moment + 1) * 1_000_000
-        self._moment_text = f"{self._second_text}{_ALPHABET[moment >> 5 & 31]}{_ALPHABET[moment & 31]}"
+        self._moment_text = self._second_text + _LAST_TWO[moment & 1023]
 
     def _refill(self) -> None:
-        text = _random_text(_STOCK)
-        self._stock = sorted(
-            (text[at : at + _RANDOM_LENGTH] for at in range(0, len(text), _RANDOM_LENGTH)), reverse=True
-        )
+        self._stock = sorted(map(_random_text(_STOCK).__getitem__, _PIECES), reverse=True)
 
 
 def _random_text(number: int) -> str:
