@@ -49,6 +49,8 @@ class Price:
     """Of one token of input, and of output, where that is whole nano-USD and the price plain, as nearly always."""
     _dearest: tuple[int, int, int] = field(init=False, repr=False, compare=False, default=(0, 0, 0))
     """Of a million tokens of input, of output, and of a million calls."""
+    _dearest_whole: tuple[int, int, int] | None = field(init=False, repr=False, compare=False, default=None)
+    """Of one of each, as ``_whole``."""
 
     def cost_nano(self, usage: Usage) -> int:
         """The exact sum, rounded up to a whole nano-USD once."""
@@ -94,9 +96,12 @@ class Price:
         choice; ``output_cap`` ``None``: no output is generated (embeddings). What is cached, or thought, is not known before
         the answer. Rounded up, and never more than the ledger can hold."""
         input_tokens, output_tokens = -(-body_bytes // bytes_per_token), (output_cap or 0) * choices
-        dearest_input, dearest_output, calls = self._dearest
-        per_million = input_tokens * dearest_input + output_tokens * dearest_output + calls
-        nano = -(-per_million // TOKENS) if self._plain else self._nano(per_million)
+        if self._dearest_whole is not None:
+            of_input, of_output, of_call = self._dearest_whole
+            nano = input_tokens * of_input + output_tokens * of_output + of_call
+        else:
+            dearest_input, dearest_output, calls = self._dearest
+            nano = self._nano(input_tokens * dearest_input + output_tokens * dearest_output + calls)
         return (nano if nano < MAX_NANO else MAX_NANO), input_tokens + output_tokens
 
     def upstream_nano(self, usage: Usage | None) -> int | None:
@@ -132,6 +137,9 @@ class Price:
         dearest_input = max(self.input, self.cached_input or 0, self.cache_write or 0)
         dearest_output = max(self.output, self.reasoning or 0)
         object.__setattr__(self, "_dearest", (dearest_input, dearest_output, self.call * TOKENS))
+        if self._plain and dearest_input % TOKENS == 0 == dearest_output % TOKENS:
+            of_one = (dearest_input // TOKENS, dearest_output // TOKENS, self.call)
+            object.__setattr__(self, "_dearest_whole", of_one)
 
     def describe(self) -> str:
         """The formula as text, for usage rows and lists: ``input 0.15 + output 0.6 USD/1M tokens``."""

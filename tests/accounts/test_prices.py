@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,16 @@ def test_an_estimate_covers_what_it_assumes(size: int, cap: int, choices: int, i
     held = price.estimate(size, 3, cap, choices)
     actual = price.cost_nano(Usage(input_tokens=size // 3, output_tokens=cap * choices))
     assert held[0] >= min(actual, MAX_NANO)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**5), st.integers(1, 8), st.lists(prices, min_size=4, max_size=4))
+def test_an_estimate_is_the_exact_sum_rounded_up_whatever_is_whole(
+    size: int, cap: int, choices: int, some: list[int]
+) -> None:
+    for inp, out, written, thought in (some, [MILLION * each for each in some], [MILLION, *some[1:]]):
+        price = Price(inp, out, cache_write=written, reasoning=thought, call=7)
+        exact = Fraction(-(-size // 3) * max(inp, written) + cap * choices * max(out, thought), MILLION) + 7
+        assert price.estimate(size, 3, cap, choices) == (min(ceil(exact), MAX_NANO), -(-size // 3) + cap * choices)
 
 
 def test_an_absurd_estimate_stays_within_the_ledger() -> None:
