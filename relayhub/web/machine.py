@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
 from relayhub.upstream.memory import Left
@@ -42,6 +43,10 @@ class Machine:
     proc: Path = PROC
     share: int = 1
     allocator: Allocator = field(default_factory=process_allocator)
+    _limit_files: Callable[[str], tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_limit_files", lru_cache(1)(partial(_limit_files, self.cgroups)))
 
     def memory(self) -> int:
         """Bytes that this process may have: its part of the tightest of its control groups, or of what the machine has."""
@@ -78,7 +83,7 @@ class Machine:
 
     def _sizes(self) -> tuple[int, int]:
         """Bytes in memory, and of address space; 0 where it cannot be known."""
-        sizes = _numbers(f"{self.proc}/statm")
+        sizes = _numbers(f"{self.proc}/statm", 2)
         if len(sizes) < 2:
             return 0, 0
         page = os.sysconf("SC_PAGE_SIZE")
@@ -93,25 +98,27 @@ class Machine:
         return UNKNOWN_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
     def _group_limits(self) -> Iterator[int]:
-        for file in self._limit_files():
-            for limit in _numbers(file):
+        for file in self._limit_files(_text(f"{self.proc}/cgroup")):
+            for limit in _numbers(file, 1):
                 if 0 < limit < NO_LIMIT:
                     yield limit
 
-    def _limit_files(self) -> Iterator[str]:
-        """Of its own group and of all above it: each of them binds."""
-        for line in _text(f"{self.proc}/cgroup").splitlines():
-            number, _, rest = line.partition(":")
-            controllers, _, group = rest.partition(":")
-            if number == "0" and not controllers:
-                root, name = str(self.cgroups), "memory.max"
-            elif "memory" in controllers.split(","):
-                root, name = f"{self.cgroups}/memory", "memory.limit_in_bytes"
-            else:
-                continue
-            parts = [part for part in group.split("/") if part and part != ".."]
-            for depth in range(len(parts), -1, -1):
-                yield "/".join((root, *parts[:depth], name))
+
+def _limit_files(cgroups: Path, groups: str) -> tuple[str, ...]:
+    """Of its own group and of all above it: each of them binds. ``groups``: as the kernel lists them."""
+    files: list[str] = []
+    for line in groups.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if number == "0" and not controllers:
+            root, name = str(cgroups), "memory.max"
+        elif "memory" in controllers.split(","):
+            root, name = f"{cgroups}/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        parts = [part for part in group.split("/") if part and part != ".."]
+        files += ["/".join((root, *parts[:depth], name)) for depth in range(len(parts), -1, -1)]
+    return tuple(files)
 
 
 def _physical() -> int:
@@ -137,14 +144,17 @@ def _text(file: str) -> str:
         descriptor = os.open(file, os.O_RDONLY)
     except OSError:
         return ""
+    said = b""
     try:
-        return b"".join(iter(lambda: os.read(descriptor, _PIECE), b"")).decode("utf-8", "replace")
+        while piece := os.read(descriptor, _PIECE):
+            said += piece
+        return said.decode("utf-8", "replace")
     except OSError:
         return ""
     finally:
         os.close(descriptor)
 
 
-def _numbers(file: str) -> list[int]:
-    """``max`` means no limit."""
-    return [int(word) for word in _text(file).split() if word.isdigit()]
+def _numbers(file: str, most: int) -> list[int]:
+    """The first of them. ``max`` means no limit."""
+    return [int(word) for word in _text(file).split(None, most)[:most] if word.isdigit()]

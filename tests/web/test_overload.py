@@ -62,6 +62,15 @@ def test_the_tightest_control_group_binds(tmp_path: Path) -> None:
     assert 0.03 < machine.memory_share() < 0.05
 
 
+def test_other_limits_and_another_group_count_from_the_next_look_on(tmp_path: Path) -> None:
+    machine = kernel(tmp_path, "0::/pod/me\n", pod__memoryDOTmax="104857600", pod__you__memoryDOTmax="52428800")
+    assert machine.memory() == 104857600
+    (tmp_path / "cgroup" / "pod" / "memory.max").write_text("94371840\n")
+    assert machine.memory() == 94371840
+    (tmp_path / "proc" / "cgroup").write_text("0::/pod/you\n")
+    assert machine.memory() == 52428800
+
+
 def test_older_control_groups_are_read_too(tmp_path: Path) -> None:
     groups = "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n0::/\n"
     machine = kernel(tmp_path, groups, memory__docker__abc__memoryDOTlimit_in_bytes="52428800")
