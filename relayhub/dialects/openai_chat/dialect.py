@@ -13,6 +13,7 @@ from relayhub.dialects.codec import (
     StreamDecoder,
     StreamEncoder,
 )
+from relayhub.dialects.jsontext import parse_object
 from relayhub.dialects.openai_chat.envelope import read_envelope
 from relayhub.dialects.openai_chat.errors import encode_error_event
 from relayhub.dialects.openai_chat.native import native_reply, native_request
@@ -24,7 +25,7 @@ from relayhub.dialects.openai_chat.request import decode_request
 from relayhub.dialects.openai_chat.request_writer import encode_request
 from relayhub.dialects.openai_chat.stream_decoder import ChatStreamDecoder
 from relayhub.dialects.openai_chat.stream_encoder import ChatStreamEncoder
-from relayhub.dialects.outline import read_request
+from relayhub.dialects.outline import LONG, read_request
 from relayhub.dialects.upstream_errors import decode_error
 from relayhub.types.chat import ChatReply, ChatRequest
 from relayhub.types.errors import RelayhubError, UpstreamError
@@ -40,7 +41,7 @@ class OpenAIChat:
     keep_alive: bytes | None = COMMENT
 
     def envelope(self, body: bytes, *, model: str | None = None, framing: Framing | None = None) -> Envelope:
-        return read_request(body, read_envelope)
+        return read_request(body, read_envelope) if len(body) >= LONG else read_envelope(parse_object(body))
 
     def decode_request(self, body: bytes, envelope: Envelope) -> ChatRequest:
         return decode_request(body)
@@ -67,8 +68,9 @@ class OpenAIChat:
         return decode_error(reply)
 
     def native_request(self, body: bytes, *, model: str, envelope: Envelope) -> bytes:
-        if envelope.as_is and model == envelope.model and not (envelope.stream or envelope.has_stream_options):
-            return body  # as below, and as most that are not streamed
+        unasked = envelope.include_usage or not (envelope.stream or envelope.has_stream_options)
+        if unasked and envelope.as_is and model == envelope.model:
+            return body  # as below, and as most
         mended = body if envelope.as_is else normalised(body, envelope.cuts)
         if mended is not body:
             envelope = replace(envelope, cuts=())

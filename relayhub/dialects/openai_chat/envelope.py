@@ -7,7 +7,7 @@ from relayhub.dialects.fields import invalid_value, missing, optional, wrong_typ
 from relayhub.dialects.openai_chat.normalise import is_regular_part
 from relayhub.dialects.openai_chat.signed import DETAILS
 from relayhub.types import limits
-from relayhub.types.errors import invalid_request
+from relayhub.types.errors import ClientError, invalid_request
 from relayhub.types.json import JsonObject
 
 USER_FIELDS = ("user", "safety_identifier", "user_identifier")
@@ -24,13 +24,26 @@ def read_envelope(request: JsonObject) -> Envelope:
     model = request.get("model")
     if type(model) is not str or not model or model.isspace():
         model = read_model(request)  # which says what is wrong
-    as_is = _checked_messages(request)
+    messages = request.get("messages")
+    if type(messages) is not list or not messages:
+        raise _no_messages(request)
+    as_is = True  # plainly nothing of them must change for an upstream: far cheaper than a search through megabytes of base64
+    for message in messages:
+        if type(message) is not dict:
+            index = [type(each) is dict for each in messages].index(False)
+            raise wrong_type(f"messages[{index}]", "an object")
+        if as_is:  # else it was found out
+            if "tool_calls" in message or DETAILS in message:
+                as_is = False  # signatures may be in there
+            elif type(content := message.get("content")) is list:
+                as_is = all(map(is_regular_part, content))
     stream = request.get("stream", False)
     if type(stream) is not bool:
         stream = optional(request, "stream", bool, "true or false") or False
-    has_options = "stream_options" in request
+    asked, has_options = False, "stream_options" in request
+    if has_options:
+        asked = _asks_for_usage(request)
     any_user = "user" in request or "safety_identifier" in request or "user_identifier" in request
-    asked = has_options and _asks_for_usage(request)
     cap, said = None, request.get("max_tokens")
     if "max_completion_tokens" in request:
         cap = _larger_cap(request)
@@ -71,28 +84,12 @@ def read_model(request: JsonObject) -> str:
     return model
 
 
-def _checked_messages(request: JsonObject) -> bool:
-    """Raises as :func:`read_envelope`. Whether plainly nothing of them must change for an upstream: far cheaper than a search
-    through megabytes of base64."""
+def _no_messages(request: JsonObject) -> ClientError:
     if "messages" not in request:
-        raise missing("messages")
-    messages = request["messages"]
-    if type(messages) is not list:
-        raise wrong_type("messages", "an array")
-    if not messages:
-        raise invalid_request("messages must contain at least one item.", code="empty_array", param="messages")
-    as_is = True
-    for message in messages:
-        if type(message) is not dict:
-            index = [type(each) is dict for each in messages].index(False)
-            raise wrong_type(f"messages[{index}]", "an object")
-        if as_is:  # else it was found out
-            content = message.get("content")
-            if "tool_calls" in message or DETAILS in message:
-                as_is = False  # signatures may be in there
-            elif type(content) is list:
-                as_is = all(map(is_regular_part, content))
-    return as_is
+        return missing("messages")
+    if type(request["messages"]) is not list:
+        return wrong_type("messages", "an array")
+    return invalid_request("messages must contain at least one item.", code="empty_array", param="messages")
 
 
 def _choices(request: JsonObject) -> int:
