@@ -104,7 +104,7 @@ class Table:
     known: set[QuickDoor] = field(default_factory=set)
     served: list[Served] = field(default_factory=list)
 
-    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
+    def accept(self, block: bytes, door: QuickDoor) -> tuple[QuickHead, int] | None:
         return read_head(block, str)
 
     def admit(self, _head: QuickHead, _length: int, _door: QuickDoor, _now: float) -> Principal | None:

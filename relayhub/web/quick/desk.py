@@ -39,6 +39,9 @@ class QuickDesk:
         self._places = places
         self._doors = OpenDoors(idle_s)
         self._heads = KnownHeads(fingerprint)
+        self._latest: QuickDoor | None = None
+        """Whose head was the last one that had to be looked up, while it is open: the next connection is often the same
+        client's."""
         self._ids = Ids()
         self._date = ""
         self._date_at = 0.0
@@ -50,10 +53,20 @@ class QuickDesk:
 
     # Who may come in
 
-    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
+    def accept(self, block: bytes, door: QuickDoor) -> tuple[QuickHead, int] | None:
         """See :class:`relayhub.web.quick.door.Desk`."""
+        latest = self._latest
+        if (
+            latest is not None
+            and (head := latest.known) is not None
+            and (length := latest.length_in(block)) is not None
+        ):
+            return head, length
         found = self._heads.read(block)
-        return None if found is None or found[0].path not in self._places else found
+        if found is None or found[0].path not in self._places:
+            return None
+        self._latest = door
+        return found
 
     def admit(self, head: QuickHead, length: int, door: QuickDoor, now: float) -> Principal | None:
         """See :class:`relayhub.web.quick.door.Desk`. Whoever is to be refused is refused by the framework."""
@@ -94,6 +107,8 @@ class QuickDesk:
 
     def closed(self, door: QuickDoor) -> None:
         self._doors.discard(door)
+        if door is self._latest:
+            self._latest = None  # what a credential stands in is not kept
 
     async def close(self, _app: web.Application | None = None) -> None:
         """The server ends: idle connections are closed, and busy ones after their answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Protocol
 
 from relayhub.gateway.open_calls import Cancellable
 from relayhub.sdk.clock import Clock
@@ -21,6 +21,7 @@ AHEAD = 64 << 10
 """Bytes that a client may send beyond the request that is being answered, before no more is read."""
 
 _START = b"POST /"
+_SEQUENCE = (tuple, list)
 
 
 class Desk(Protocol):
@@ -31,7 +32,7 @@ class Desk(Protocol):
     @property
     def body_timeout_s(self) -> float: ...
 
-    def accept(self, block: bytes) -> tuple[QuickHead, int] | None:
+    def accept(self, block: bytes, door: QuickDoor) -> tuple[QuickHead, int] | None:
         """What stands in this head, and the length of the body, if the call may come in this way at all."""
         ...
 
@@ -126,14 +127,15 @@ class QuickDoor(asyncio.Protocol):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        stream: asyncio.Transport = transport  # type: ignore[assignment]  # the loop may have a class of its own
+        self.transport = stream
         if self._overload is not None and not self._overload.enter():
             self._overload = None
-            self.transport.write(SHED)
-            self.transport.close()
+            stream.write(SHED)
+            stream.close()
             return
         peer = transport.get_extra_info("peername")
-        self.peer = str(peer[0]) if isinstance(peer, tuple | list) else ""
+        self.peer = str(peer[0]) if isinstance(peer, _SEQUENCE) else ""
         self._idle_since = self._loop.time()
         self._desk.opened(self)
 
@@ -233,14 +235,21 @@ class QuickDoor(asyncio.Protocol):
 
     def _learn(self, block: bytes) -> None:
         """What stands in a head that is not quite the last one."""
-        length: int | None = None
-        if self._block:
-            before, _, after = self._around = self._around or around_length(self._block)
-            length = length_between(block, before, after)
+        length = self.length_in(block) if self._block else None
         if length is None:
-            self._known, length = self._desk.accept(block) or (None, 0)
+            self._known, length = self._desk.accept(block, self) or (None, 0)
             self._around = None
         self._block, self._length = block, length
+
+    def length_in(self, block: bytes) -> int | None:
+        """Of the body, where this head is quite the last one but for it."""
+        before, _, after = self._around = self._around or around_length(self._block)
+        return length_between(block, before, after)
+
+    @property
+    def known(self) -> QuickHead | None:
+        """What stood in the last head."""
+        return self._known
 
     def _await_body(self, buffer: bytes, end: int, length: int) -> None:
         """``end``: of the head in ``buffer``."""

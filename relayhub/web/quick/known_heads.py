@@ -14,8 +14,11 @@ KEPT_HEADS = 512
 LONGEST_KEPT = 4 << 10
 """Bytes: whoever has no key must not fill the memory."""
 
-_LENGTHS = (b"\r\nContent-Length: ", b"\r\ncontent-length: ")
+_LENGTH = b"ength: "
+_BEFORE_LENGTH = (b"\r\nContent-L", b"\r\ncontent-l")
 """As nearly all write it."""
+
+_BEGINNING = len(_BEFORE_LENGTH[0])
 
 _MOST_DIGITS = 12
 
@@ -53,13 +56,15 @@ class KnownHeads:
 def around_length(block: bytes) -> tuple[bytes, bytes, bytes]:
     """What stands before the digits of the length, they, and what stands behind them. All are empty where it is written
     otherwise, or missing."""
-    for name in _LENGTHS:
-        before, found, rest = block.partition(name)
-        if found:
-            digits = rest[: rest.find(b"\r\n")]
+    before, found, rest = block.partition(_LENGTH)  # one search for both, and the quickest there is
+    while found:
+        if before[-_BEGINNING:] in _BEFORE_LENGTH:
+            digits, ended, after = rest.partition(b"\r\n")
             if digits.isdigit() and len(digits) <= _MOST_DIGITS:
-                return before + found, digits, rest[len(digits) :]
+                return before + found, digits, ended + after
             break
+        further, then, rest = rest.partition(_LENGTH)  # it is some other line's
+        before, found = before + found + further, then
     return b"", b"", b""
 
 

@@ -96,6 +96,17 @@ def test_a_length_that_is_written_otherwise_is_read(line: bytes) -> None:
         assert head is not None
 
 
+@pytest.mark.parametrize("name", ["x-length", "X-Content-Length", "strength"])
+def test_other_lengths_in_front_of_it_are_no_hindrance(name: str) -> None:
+    made = Counted()
+    heads = KnownHeads(made)
+    lines = f"\r\n{name}: 7\r\ncontent-length".encode()
+    for length in (12, 13):
+        whole = with_length(length).replace(b"\r\ncontent-length", lines)
+        assert heads.read(whole) == read_head(whole, lambda credential: f"<{credential}>")
+    assert made.made == 1
+
+
 def test_neither_many_nor_long_ones_fill_the_memory() -> None:
     made = Counted()
     heads = KnownHeads(made)
