@@ -124,7 +124,7 @@ class DirectCall:
         tally, way = self._tally, self._way
         route = tally.route
         try:
-            tally.begin(route)
+            tally.begin_only(route)
             tally.trial = self._trial = self._router.alone(route)
             lane = self._lane = way.lane(self._call, tally.model, route)
             body = lane.body()

@@ -140,6 +140,12 @@ class Tally:
         self.trial = self.usage = self.stream = None
         self.sent = False
 
+    def begin_only(self, route: Route) -> None:
+        """The same of the first attempt, before which nothing was seen, on the route that the call was made for."""
+        if route.model:
+            self.model = route.model
+        self.attempts = 1
+
     def sending(self) -> None:
         """The current attempt has a connection."""
         self.sent = True
