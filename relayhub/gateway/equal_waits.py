@@ -29,11 +29,14 @@ class EqualWaits:
         """Until when, in loop time; the one that has waited longest first."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, one: Waiting) -> None:
+    def begin(self, one: Waiting) -> float:
+        """The loop's time, as it is asked for anyway."""
         if self._timer is None:
             loop = self._loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self.wait_s, self._ring)
-        self._waiting[one] = self._loop.time() + self.wait_s
+        now = self._loop.time()
+        self._waiting[one] = now + self.wait_s
+        return now
 
     def end(self, one: Waiting) -> bool:
         """``False``: it did not wait any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from relayhub.dialects.codec import Framing
@@ -34,14 +34,14 @@ class AnswerStream(ABC):
 
     def __init__(
         self,
-        headers: Mapping[str, str],
-        *,
+        headers: dict[str, str],
         framing: Framing | None,
         keep_alive: bytes | None,
         head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
-        self._headers = dict(headers)
+        """``headers``: its own from now on."""
+        self._headers = headers
         self._framing = framing
         self._sign_of_life = keep_alive if framing is not None else None
         self._head_waits = head_waits
@@ -77,9 +77,8 @@ class AnswerStream(ABC):
     def begin(self) -> None:
         """What ``async with`` does, for whoever does without; :meth:`close` it."""
         if self._sign_of_life is not None:
-            self.last_write = self._loop.time()
             self._waits = True
-            self._head_waits.begin(self)
+            self.last_write = self._head_waits.begin(self)
 
     async def __aenter__(self) -> AnswerStream:
         self.begin()

@@ -30,9 +30,7 @@ class ClientStream(AnswerStream):
         head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
-        super().__init__(
-            headers, framing=framing, keep_alive=keep_alive, head_waits=head_waits, keep_alive_s=keep_alive_s
-        )
+        super().__init__(dict(headers), framing, keep_alive, head_waits, keep_alive_s)
         self._request = request
         self._opening = asyncio.Lock()
         self._wire: asyncio.Transport | None = None

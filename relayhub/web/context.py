@@ -40,10 +40,13 @@ class Serving:
     head_waits: EqualWaits = field(init=False)
     body_limit: int = field(init=False)
     """Bytes: asked for every request, and ``server`` takes its time to answer."""
+    keep_alive_s: float = field(init=False)
+    """The same of every stream."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "head_waits", EqualWaits(self.server.head_wait_s))
         object.__setattr__(self, "body_limit", self.server.body_limit)
+        object.__setattr__(self, "keep_alive_s", self.server.keep_alive_s)
 
 
 @dataclass(slots=True)

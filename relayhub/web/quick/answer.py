@@ -59,16 +59,14 @@ class QuickAnswer(AnswerStream, ChunkClient):
     def __init__(
         self,
         line: Line,
-        headers: Mapping[str, str],
-        *,
+        headers: dict[str, str],
         framing: Framing | None,
         keep_alive: bytes | None,
         head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
-        super().__init__(
-            headers, framing=framing, keep_alive=keep_alive, head_waits=head_waits, keep_alive_s=keep_alive_s
-        )
+        """``headers``: its own from now on."""
+        AnswerStream.__init__(self, headers, framing, keep_alive, head_waits, keep_alive_s)
         self.line: Line = line
         self.status: int | None = None
         self.streaming = False

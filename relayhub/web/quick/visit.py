@@ -73,7 +73,7 @@ class Visit(msgspec.Struct, eq=False):
         """Begin it without a task. ``None``: nothing has happened, and it needs one."""
         try:
             call = self._called()
-            client = self.answer() if call.envelope.stream else self
+            client = self._begun(call) if call.envelope.stream else self
             return self._serving.pipeline.begin(call, client, self._told)
         except BaseException:  # whatever it is, the long way finds the same, and says it
             return None
@@ -131,17 +131,19 @@ class Visit(msgspec.Struct, eq=False):
     def answer(self) -> QuickAnswer:
         """Made, and begun, when it is first needed."""
         answer = self._answer
-        if answer is None:
-            call, server = self._called(), self._serving.server
-            answer = self._answer = QuickAnswer(
-                self._door,
-                answer_headers(self.request_id, self._place.dialect),
-                framing=call.envelope.framing if call.envelope.stream else None,
-                keep_alive=self._serving.codecs.chat[call.dialect].keep_alive,
-                head_waits=self._serving.head_waits,
-                keep_alive_s=server.keep_alive_s,
-            )
-            answer.begin()
+        return self._begun(self._called()) if answer is None else answer
+
+    def _begun(self, call: Call) -> QuickAnswer:
+        envelope, serving, place = call.envelope, self._serving, self._place
+        answer = self._answer = QuickAnswer(
+            self._door,
+            answer_headers(self.request_id, place.dialect),
+            envelope.framing if envelope.stream else None,
+            serving.codecs.chat[call.dialect].keep_alive,
+            serving.head_waits,
+            serving.keep_alive_s,
+        )
+        answer.begin()
         return answer
 
     async def _delivered(self) -> None:
