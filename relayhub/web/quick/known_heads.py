@@ -70,7 +70,8 @@ def around_length(block: bytes) -> tuple[bytes, bytes, bytes]:
 
 def length_between(block: bytes, before: bytes, after: bytes) -> int | None:
     """Of the body, where ``block`` is the head around whose length those two were, but for that length."""
-    if not before or not block.startswith(before) or not block.endswith(after):
-        return None
-    digits = block[len(before) : len(block) - len(after)]
-    return int(digits) if digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+    digits = block.removeprefix(before).removesuffix(after)
+    size = len(digits)
+    if size > _MOST_DIGITS or not before or size + len(before) + len(after) != len(block):
+        return None  # one of the two was not there to be removed
+    return int(digits) if digits.isdigit() else None
