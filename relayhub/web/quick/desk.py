@@ -38,6 +38,8 @@ class QuickDesk:
         self._overload = overload
         self._places = places
         self._doors = OpenDoors(idle_s)
+        self.opened = self._doors.add
+        """See :class:`relayhub.web.quick.door.Desk`."""
         self._heads = KnownHeads(fingerprint)
         self._latest: QuickDoor | None = None
         """Whose head was the last one that had to be looked up, while it is open: the next connection is often the same
@@ -100,10 +102,6 @@ class QuickDesk:
 
     def client(self, head: QuickHead, peer: str) -> str:
         return nearest_address(peer, head.forwarded, self.context.trusted_proxies)
-
-    def opened(self, door: QuickDoor) -> None:
-        """See :class:`relayhub.web.quick.door.Desk`."""
-        self._doors.add(door)
 
     def closed(self, door: QuickDoor) -> None:
         self._doors.discard(door)

@@ -73,7 +73,6 @@ class QuickDoor(asyncio.Protocol):
         "_head_s",
         "_head_timer",
         "_idle_since",
-        "_known",
         "_length",
         "_loop",
         "_make",
@@ -83,6 +82,7 @@ class QuickDoor(asyncio.Protocol):
         "_paused_reading",
         "_principal",
         "congested",
+        "known",
         "lease",
         "peer",
         "transport",
@@ -104,7 +104,7 @@ class QuickDoor(asyncio.Protocol):
         """The client does not read as fast as it is sent."""
         self._buffer = b""
         self._block = b""
-        self._known: QuickHead | None = None
+        self.known: QuickHead | None = None
         """What stood in ``_block``, the last head: most clients send the same one again, but for the length."""
         self._length = 0
         self._around: tuple[bytes, bytes, bytes] | None = None
@@ -218,7 +218,7 @@ class QuickDoor(asyncio.Protocol):
             elif self._head_timer is None:
                 self._head_timer = self._loop.call_later(self._head_s, self._head_too_slow)
             return
-        head, length, now = self._known, self._length, self._desk.clock.monotonic()
+        head, length, now = self.known, self._length, self._desk.clock.monotonic()
         principal = None if head is None else self._desk.admit(head, length, self, now)
         if head is None or principal is None:
             self._buffer = buffer
@@ -237,7 +237,7 @@ class QuickDoor(asyncio.Protocol):
         """What stands in a head that is not quite the last one."""
         length = self.length_in(block) if self._block else None
         if length is None:
-            self._known, length = self._desk.accept(block, self) or (None, 0)
+            self.known, length = self._desk.accept(block, self) or (None, 0)
             self._around = None
         self._block, self._length = block, length
 
@@ -245,11 +245,6 @@ class QuickDoor(asyncio.Protocol):
         """Of the body, where this head is quite the last one but for it."""
         before, _, after = self._around = self._around or around_length(self._block)
         return length_between(block, before, after)
-
-    @property
-    def known(self) -> QuickHead | None:
-        """What stood in the last head."""
-        return self._known
 
     def _await_body(self, buffer: bytes, end: int, length: int) -> None:
         """``end``: of the head in ``buffer``."""
