@@ -42,7 +42,9 @@ def read_envelope(request: JsonObject) -> Envelope:
         stream = optional(request, "stream", bool, "true or false") or False
     asked, has_options = False, "stream_options" in request
     if has_options:
-        asked = _asks_for_usage(request)
+        options = request["stream_options"]
+        wanted = options.get("include_usage") if type(options) is dict else None
+        asked = wanted if type(wanted) is bool else _asks_for_usage(request)
     any_user = "user" in request or "safety_identifier" in request or "user_identifier" in request
     cap, said = None, request.get("max_tokens")
     if "max_completion_tokens" in request:
@@ -64,13 +66,8 @@ def read_envelope(request: JsonObject) -> Envelope:
 
 
 def _asks_for_usage(request: JsonObject) -> bool:
-    options = request["stream_options"]
-    if type(options) is not dict:
-        options = optional(request, "stream_options", dict, "an object") or {}
-    asked = options.get("include_usage", False)
-    return (
-        asked if type(asked) is bool else optional(options, "include_usage", bool, "true or false", _OPTIONS) or False
-    )
+    options = optional(request, "stream_options", dict, "an object") or {}
+    return optional(options, "include_usage", bool, "true or false", _OPTIONS) or False
 
 
 def read_model(request: JsonObject) -> str:
