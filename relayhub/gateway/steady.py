@@ -33,8 +33,9 @@ class SteadyWay:
         return ClientView(call.envelope, model, route.upstream_model, call.id, 0, 0, route.image_form)
 
     def lane(self, call: Call, model: str, route: Route) -> NativeChat:
-        """One call's. ``model``: the public name."""
-        return NativeChat(self.codec, self.wire, call, self.view(call, model, route))
+        """One call's, with its :meth:`view`. ``model``: the public name."""
+        view = ClientView(call.envelope, model, route.upstream_model, call.id, 0, 0, route.image_form)  # as there
+        return NativeChat(self.codec, self.wire, call, view)
 
 
 _Key: TypeAlias = "tuple[int, str, Framing | None, tuple[tuple[str, str], ...]]"
