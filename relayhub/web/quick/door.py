@@ -197,16 +197,14 @@ class QuickDoor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._call is not None:
             self._wait_with(data)
-        elif self.transport is None or self.transport.is_closing():
+            return
+        transport = self.transport
+        if transport is None or transport.is_closing():
             return  # TLS still reads while it sends the last answer
-        elif self._head is not None:
+        if self._head is not None:
             self._add(data)
-        else:
-            self._read(self._buffer + data if self._buffer else data)
-
-    def _read(self, buffer: bytes) -> None:
-        """What has come of a request that is not known yet."""
-        known = self._block
+            return
+        known, buffer = self._block, self._buffer + data if self._buffer else data
         if known and buffer.startswith(known):
             end = len(known)
         elif (end := buffer.find(b"\r\n\r\n") + 4) >= 4 and end <= MAX_HEAD:
