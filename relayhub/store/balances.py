@@ -90,17 +90,21 @@ def _key(row: tuple[Any, ...]) -> KeyMoney:
 
 
 class Balances:
-    """Accounts and keys by id. Only changed ones are written back."""
+    """Accounts and keys by id. Only changed ones are written back. For one transaction after the other, until one
+    fails."""
 
     __slots__ = ("_changed_keys", "_cursor", "accounts", "changed_accounts", "keys")
 
-    def __init__(self, cursor: sqlite3.Cursor, known: Known, key_ids: set[str], account_ids: set[str]) -> None:
-        """Reads those that are not known, and the accounts of the keys."""
+    def __init__(self, cursor: sqlite3.Cursor, known: Known) -> None:
         self._cursor = cursor
         self._changed_keys: list[KeyMoney] = []
         self.changed_accounts: list[AccountMoney] = []
-        self.keys = keys = known.keys
+        self.keys = known.keys
         self.accounts = known.accounts
+
+    def load(self, key_ids: set[str], account_ids: set[str]) -> None:
+        """Reads those that are not known, and the accounts of the keys."""
+        keys = self.keys
         if missing := key_ids.difference(keys):
             self._load_keys(missing)
             account_ids.update([keys[key_id].account_id for key_id in missing if key_id in keys])
@@ -150,6 +154,8 @@ class Balances:
         for account in self.changed_accounts:
             write(_STORE_ACCOUNT, (account.total, account.used, account.held, account.id))
             account.changed, account.granted = False, 0
+        self.changed_accounts.clear()
         for key in self._changed_keys:
             write(_STORE_KEY, (key.used, key.held, key.id))
             key.changed = False
+        self._changed_keys.clear()

@@ -25,7 +25,6 @@ from relayhub.store.intents import (
     EndHold,
     HoldAbout,
     Intent,
-    LedgerKind,
     OpenHold,
     Probe,
     ReleaseOrphans,
@@ -40,7 +39,6 @@ from relayhub.store.people_batch import PeopleBatch
 from relayhub.store.people_intents import Fund, Redeem, Redeemed
 from relayhub.store.rows import insert_into
 from relayhub.store.touched import Touched
-from relayhub.store.windows import Calendar
 from relayhub.types.call import Outcome, UsageRecord
 from relayhub.types.errors import RelayhubError
 from relayhub.types.limits import MAX_LEDGER_BATCH
@@ -48,8 +46,6 @@ from relayhub.types.money import MAX_NANO
 
 Answer: TypeAlias = "str | int | bool | Settled | Balance | Opened | Redeemed | RelayhubError | None"
 """What an item's caller gets: its value, or the error to raise there."""
-
-SYSTEM_ACTOR = "system"
 
 SOON_S = 0.03
 """A call that has been open for longer ends at some other time."""
@@ -75,8 +71,7 @@ _PROBE = "INSERT INTO meta VALUES ('probe', 1) ON CONFLICT (name) DO UPDATE SET 
 
 
 class Batch:
-    """Use once: ``decide``, then ``write``; the caller commits. ``records``: the usage rows that came of it, as they were
-    charged."""
+    """Use once: ``decide``, then ``write``; the caller commits."""
 
     _jobs: JobBatch
     _people: PeopleBatch
@@ -85,13 +80,12 @@ class Batch:
         self,
         cursor: sqlite3.Cursor,
         known: Known,
+        calls: CallBatch,
         intents: Sequence[Intent[object]],
         epoch: Epoch,
         now: float,
         on_step: Callable[[str], None],
-        calendar: Calendar,
     ) -> None:
-        known.look(cursor)
         self._cursor = cursor
         self._known = known
         self._intents = intents
@@ -103,8 +97,8 @@ class Batch:
         touched = Touched(intents, known.holds)
         if touched.unknown or touched.others:
             self._load_holds(touched)
-        self._calls = CallBatch(cursor, known, touched, epoch.id, calendar, now)
-        self.records = self._calls.records
+        self._calls = calls
+        calls.begin(touched, now)
         self._others = bool(touched.others)
         if self._others:
             self._jobs = JobBatch(cursor.connection, touched.others, now)
@@ -250,9 +244,7 @@ class Batch:
     def write(self) -> None:
         """Everything that was decided. Balances come last: their CHECK is the last word on an overdraft."""
         calls, step = self._calls, self._step
-        for account in calls.money.changed_accounts:
-            if account.granted:
-                calls.note(LedgerKind.GRANT, account.id, account.granted, SYSTEM_ACTOR, "unlimited account")
+        calls.note_grants()
         self._write_epoch()
         calls.write_holds()
         step("after_holds")

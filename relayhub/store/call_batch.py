@@ -6,13 +6,14 @@ This is what nearly every item is about, so a step less for each counts here.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from itertools import groupby
 
 from msgspec import structs
 
 from relayhub.store import refusals
 from relayhub.store.balances import AccountMoney, Balances, KeyMoney
-from relayhub.store.intents import EndHold, LedgerKind, NewHold, OpenHold, Settled
+from relayhub.store.intents import EndHold, Intent, LedgerKind, NewHold, OpenHold, Settled
 from relayhub.store.known import JOBS_EPOCH, HoldRow, Known
 from relayhub.store.limit_batch import LimitBatch
 from relayhub.store.many import delete_many, insert_many
@@ -36,46 +37,109 @@ _INSERT_LEDGER = {
 }
 """By whether it is about a call; what a row has not is left out, for that is cheaper than to bind nothing."""
 
+SYSTEM_ACTOR = "system"
+
 _ABOUT_CALLS = frozenset({_HOLD, _SETTLEMENT, _RELEASE})
 
 
 class CallBatch:
-    """Used by :class:`relayhub.store.batch.Batch`. ``records``: the usage rows, as they were charged."""
+    """Used by the writer, for one transaction after the other of a connection, until one fails. ``records``: the usage rows,
+    as they were charged; ``endings``: holds that have ended."""
 
     __slots__ = (
-        *("_cursor", "_ended", "_entries", "_epoch_id", "_holds", "_known", "_ledger", "_limits", "_now", "_noted"),
-        "_usage",
-        *("money", "opened", "records"),
+        *(
+            "_all_limits",
+            "_cursor",
+            "_ended",
+            "_entries",
+            "_epoch_id",
+            "_holds",
+            "_known",
+            "_ledger",
+            "_limits",
+            "_now",
+        ),
+        *("_noted", "_usage"),
+        *("endings", "money", "opened", "records"),
     )
 
-    def __init__(
-        self,
-        cursor: sqlite3.Cursor,
-        known: Known,
-        touched: Touched,
-        epoch_id: str,
-        calendar: Calendar,
-        now: float,
-    ) -> None:
-        self.records: list[UsageRecord] = []
-        self.opened: list[Row] = []
-        self.money = Balances(cursor, known, touched.keys, touched.accounts)
-        limited = self.money.limited(touched.keys)
-        self._limits: LimitBatch | None = None
-        if limited or touched.counted:
-            self._limits = LimitBatch(cursor, known, limited, touched.counted, calendar, now)
+    def __init__(self, cursor: sqlite3.Cursor, known: Known, epoch_id: str, calendar: Calendar) -> None:
+        self.money = Balances(cursor, known)
+        self._all_limits = LimitBatch(cursor, known, calendar)
         self._cursor = cursor
         self._epoch_id = epoch_id
-        self._now = now
         self._known = known
         self._holds = known.holds
-        if known.entries is None:
-            (known.entries,) = cursor.execute(_NEWEST_ENTRY).fetchone()
-        self._entries: int = known.entries
+        self.records: list[UsageRecord] = []
+        self.opened: list[Row] = []
+        self.endings = 0
+        self._limits: LimitBatch | None = None
         self._ledger: list[Row] = []
         self._noted = False
         self._ended: list[int] = []
         self._usage: list[Ended] = []
+
+    def _begin(self, now: float, entries: int, *, limited: bool) -> None:
+        self._now = now
+        self._entries = entries
+        self.records = []
+        if limited:
+            self._limits = self._all_limits
+            self._limits.begin(now)
+        else:
+            self._limits = None
+
+    def begin(self, touched: Touched, now: float) -> None:
+        """A transaction of many items. Reads what is not known."""
+        known, money = self._known, self.money
+        money.load(touched.keys, touched.accounts)
+        limited = money.limited(touched.keys)
+        if known.entries is None:
+            (known.entries,) = self._cursor.execute(_NEWEST_ENTRY).fetchone()
+        self._begin(now, known.entries, limited=bool(limited or touched.counted))
+        if self._limits is not None:
+            self._limits.load(limited, touched.counted)
+
+    def alone(
+        self, intent: Intent[object], now: float, step: Callable[[str], None]
+    ) -> list[int | Settled | RelayhubError | None] | None:
+        """The transaction of one hold that is opened or ended, if all that it touches is known: decided and written.
+        ``None``: nothing has happened."""
+        if not isinstance(intent, (OpenHold, EndHold)) or not self._begin_alone(intent, now):
+            return None
+        step("after_load")
+        answer = self.open(intent) if isinstance(intent, OpenHold) else self.end(intent)
+        step("after_decide")
+        self.note_grants()
+        self.write_holds()
+        step("after_holds")
+        step("after_jobs")
+        self.write_ledger()
+        step("after_ledger")
+        self.write_usage()
+        step("after_usage")
+        self.write_balances()
+        step("after_balances")
+        return [answer]
+
+    def _begin_alone(self, intent: OpenHold | EndHold, now: float) -> bool:
+        known, limited = self._known, False
+        if isinstance(intent, OpenHold):
+            key_id = intent.new.key_id
+            if not known.epoch_stands:
+                return False
+        else:
+            if (hold := self._holds.get(intent.hold_id)) is None:
+                return False
+            key_id, limited = hold.key_id, hold.windows != 0
+        key = known.keys.get(key_id)
+        if key is None or known.entries is None:
+            return False
+        limited = limited or key.limits is not None
+        if limited and key_id not in known.counted:
+            return False
+        self._begin(now, known.entries, limited=limited)
+        return True
 
     def open(self, intent: OpenHold, *, job: bool = False) -> int | RelayhubError | None:
         """The hold's id; ``None`` if nobody wants it any more."""
@@ -187,21 +251,26 @@ class CallBatch:
             self.records.append(record)
         return charged
 
+    def note_grants(self) -> None:
+        """What unlimited accounts were given."""
+        for account in self.money.changed_accounts:
+            if account.granted:
+                self.note(LedgerKind.GRANT, account.id, account.granted, SYSTEM_ACTOR, "unlimited account")
+
     def note(self, kind: LedgerKind, account_id: str, amount: int, actor: str, reason: str) -> None:
         """What is not about a call."""
         self._noted = True
         self._entries = entry = self._entries + 1
         self._ledger.append((entry, self._now, kind.value, account_id, amount, actor, reason))
 
-    @property
-    def endings(self) -> int:
-        return len(self._ended)
-
     def write_holds(self) -> None:
         if self.opened:
             insert_many(self._cursor, _INSERT_HOLD, self.opened)
+            self.opened.clear()
+        self.endings = len(self._ended)
         if self._ended:
             delete_many(self._cursor, _DELETE_HOLD, self._ended)
+            self._ended.clear()
 
     def write_ledger(self) -> None:
         """In the order in which it was decided."""
@@ -209,12 +278,15 @@ class CallBatch:
         if self._noted:
             for about_calls, rows in groupby(self._ledger, _is_about_a_call):
                 insert_many(self._cursor, _INSERT_LEDGER[about_calls], [*rows])
+            self._noted = False
         elif self._ledger:
             insert_many(self._cursor, _INSERT_LEDGER[True], self._ledger)
+        self._ledger.clear()
 
     def write_usage(self) -> None:
         if self._usage:
             insert_usage(self._cursor, self._usage)
+            self._usage.clear()
 
     def write_balances(self) -> None:
         """Their CHECK is the last word on an overdraft."""

@@ -79,9 +79,6 @@ class Known:
     )
 
     def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
         self._version = -1
         self.entries: int | None = None
         self.keys: dict[str, KeyMoney] = {}
@@ -93,6 +90,24 @@ class Known:
         self.meters: dict[tuple[str, bool], Meter] = {}
         self.counted_at = 0.0
         self.slots: dict[str, list[int]] = {}
+        self.epoch_stands = False
+
+    def forget(self) -> None:
+        """Its dicts stay the same ones."""
+        self._version = -1
+        self.entries = None
+        for known in (
+            self.keys,
+            self.accounts,
+            self.holds,
+            self.counts,
+            self.counted,
+            self.begun,
+            self.meters,
+            self.slots,
+        ):
+            known.clear()
+        self.counted_at = 0.0
         self.epoch_stands = False
 
     def look(self, cursor: sqlite3.Cursor) -> None:

@@ -62,7 +62,8 @@ class Meter:
     """All that is counted of a key's calls, or of its jobs. ``bits``: of its windows; ``most``: at a time; ``slots``: see
     :class:`relayhub.store.known.Known`. ``since``, ``until``: its windows are these from then until just before then. What
     slots and gauges count is the writer's own, and changes. ``corrected``: what is corrected when a hold ends. ``begun``:
-    something has been counted in all of them, so that they are the ones known by key and window."""
+    something has been counted in all of them, so that they are the ones known by key and window; ``stored``: all of them have
+    their rows; ``changed``: in this transaction."""
 
     job: bool
     gauges: tuple[Gauge, ...]
@@ -72,36 +73,55 @@ class Meter:
     since: float
     until: float
     corrected: tuple[Counted, ...]
+    key_id: str
+    store: str
+    """The statement that stores all its gauges, where they have their rows."""
     begun: bool = False
+    stored: bool = False
+    changed: bool = False
 
 
 class LimitBatch:
-    """Used by :class:`relayhub.store.call_batch.CallBatch`. ``limits``: those of the keys that are touched and have any;
-    ``counted``: keys whose holds are counted in windows and end."""
+    """Used by :class:`relayhub.store.call_batch.CallBatch`, for one transaction after the other."""
 
-    __slots__ = ("_begun", "_calendar", "_changed", "_counts", "_cursor", "_meters", "_now", "_slots")
+    __slots__ = (
+        "_begun",
+        "_calendar",
+        "_changed",
+        "_changed_meters",
+        "_counts",
+        "_cursor",
+        "_known",
+        "_meters",
+        "_now",
+        "_slots",
+    )
 
-    def __init__(
-        self,
-        cursor: sqlite3.Cursor,
-        known: Known,
-        limits: Mapping[str, KeyLimits],
-        counted: set[str],
-        calendar: Calendar,
-        now: float,
-    ) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, known: Known, calendar: Calendar) -> None:
         self._cursor = cursor
         self._calendar = calendar
-        self._now = now
+        self._now = 0.0
+        self._known = known
         self._meters = known.meters
         self._counts = known.counts
         self._begun = known.begun
         self._changed: dict[str, list[tuple[Window, Count]]] = {}
+        self._changed_meters: list[Meter] = []
         self._slots = known.slots
+
+    def begin(self, now: float) -> None:
+        """A transaction that touches what is known."""
+        known = self._known
+        self._now = now
         if now < known.counted_at:  # what was made for a later time may be of another window
             known.meters.clear()
             known.begun.clear()
         known.counted_at = now
+
+    def load(self, limits: Mapping[str, KeyLimits], counted: set[str]) -> None:
+        """``limits``: those of the keys that are touched and have any; ``counted``: keys whose holds are counted in windows
+        and end."""
+        known = self._known
         if not (known.counted.issuperset(limits) and known.counted.issuperset(counted)):
             unread = counted.union(limits).difference(known.counted)
             known.counted |= unread
@@ -138,7 +158,8 @@ class LimitBatch:
         until = min([self._calendar.end(window, self._now) for window, *_ in gauges], default=math.inf)
         used = {window: used for window, _, _, used in gauges}
         corrected = tuple((window, measure, used[window]) for window, measure in _corrected(bits))
-        return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until, corrected)
+        store = _store(tuple([window for window, *_ in gauges])) if gauges else ""
+        return Meter(job, gauges, bits, most, self._slots.get(key_id), self._now, until, corrected, key_id, store)
 
     def refusal(self, meter: Meter, asked: Measured) -> ClientError | None:
         """Why a hold of so much cannot be opened now; ``None`` if it can. Changes nothing."""
@@ -152,10 +173,10 @@ class LimitBatch:
 
     def opened(self, key_id: str, meter: Meter, asked: Measured) -> int:
         """Count a hold that is opened; the bits of its windows."""
-        for window, _, measure, used in meter.gauges:
+        for _, _, measure, used in meter.gauges:
             used.amount += asked[measure]
-            if not used.changed:
-                self._change(key_id, window, used)
+        if not meter.changed and meter.gauges:
+            self._change_meter(meter)
         if not meter.begun:
             meter.begun = True
             self._counts.update({(key_id, window): used for window, _, _, used in meter.gauges})
@@ -176,22 +197,32 @@ class LimitBatch:
             tokens = count(usage.input_tokens) + count(usage.output_tokens)
             video_ms = 0 if media is None else count(media.video_ms)
         more = (0, tokens - hold.tokens, video_ms - hold.video_ms, charged - hold.amount)
-        for window, measure, used in self._counted(hold.key_id, hold.windows, job=job):
+        key_id, windows = hold.key_id, hold.windows
+        meter = self._meters.get((key_id, job))
+        if meter is not None and meter.begun and meter.bits == windows and meter.since <= self._now < meter.until:
+            if not meter.changed:
+                self._change_meter(meter)
+            corrected: Sequence[Counted] = meter.corrected
+        else:
+            meter, corrected = None, self._looked_up(key_id, windows)
+        for window, measure, used in corrected:
             excess = more[measure]
             if excess and used is not None and created_at >= used.starts_at:
                 amount = used.amount + excess
                 used.amount = amount if amount > 0 else 0
-                if not used.changed:
-                    self._change(hold.key_id, window, used)
+                if meter is None and not used.changed:
+                    self._change(key_id, window, used)
 
-    def _counted(self, key_id: str, windows: int, *, job: bool) -> Sequence[Counted]:
+    def _looked_up(self, key_id: str, windows: int) -> Sequence[Counted]:
         """What a hold in these windows is corrected in. The key's meter has it at hand, as long as its windows are those that
         run now and something has been counted in them: else another meter of the key, or nobody yet, has begun the windows
         that run, and the counts by key and window are the ones to be believed."""
-        meter = self._meters.get((key_id, job))
-        if meter is not None and meter.begun and meter.bits == windows and meter.since <= self._now < meter.until:
-            return meter.corrected
         return [(window, measure, self._counts.get((key_id, window))) for window, measure in _corrected(windows)]
+
+    def _change_meter(self, meter: Meter) -> None:
+        """All its gauges at once: they are in one statement."""
+        meter.changed = True
+        self._changed_meters.append(meter)
 
     def _change(self, key_id: str, window: Window, used: Count) -> None:
         used.changed = True
@@ -219,6 +250,21 @@ class LimitBatch:
     def write(self) -> None:
         """What has a row gets another amount, all of a key in one statement; that is a third of what it costs to add a row
         that may be there."""
+        for meter in self._changed_meters:
+            meter.changed = False
+            if meter.stored:
+                self._cursor.execute(meter.store, [*[used.amount for _, _, _, used in meter.gauges], meter.key_id])
+            else:
+                meter.stored = True
+                for window, _, _, used in meter.gauges:
+                    if not used.changed:
+                        self._change(meter.key_id, window, used)
+        self._changed_meters.clear()
+        if self._changed:
+            self._write_counts()
+            self._changed.clear()
+
+    def _write_counts(self) -> None:
         begun: list[Row] = []
         for key_id, changed in self._changed.items():
             windows: tuple[Window, ...] = ()

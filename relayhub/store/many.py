@@ -24,6 +24,9 @@ where those of many columns take some 50 KB."""
 
 def insert_many(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row], after: str = "") -> None:
     """``statement``: an INSERT that ends in one group of placeholders; ``after``: what follows all of them."""
+    if len(rows) == 1 and not after:
+        cursor.execute(statement, rows[0])
+        return
     for start, end, groups in _inserts(statement, len(rows), after):
         values: list[Any] = []
         for row in rows[start:end]:
@@ -34,6 +37,9 @@ def insert_many(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row], aft
 def delete_many(cursor: sqlite3.Cursor, statement: str, ids: Sequence[int]) -> None:
     """``statement``: a DELETE that ends in ``IN (?)``. A list of placeholders takes half the time of a JSON array, for which
     SQLite makes a table."""
+    if len(ids) == 1:
+        cursor.execute(statement, ids)
+        return
     for start, end, placeholders in _deletes(statement, len(ids)):
         cursor.execute(placeholders, ids[start:end])
 

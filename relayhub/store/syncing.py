@@ -28,6 +28,8 @@ BEHIND_S = 0.2
 _ON_DISK, _COMMITTED = "FULL", "NORMAL"
 """SQLite's words for what a commit waits for, in WAL mode."""
 
+_SET = {setting: f"PRAGMA synchronous = {setting}" for setting in (_ON_DISK, _COMMITTED)}
+
 
 class Syncing:
     """Used in the writer's thread only. ``log``: the database's write-ahead log."""
@@ -47,14 +49,18 @@ class Syncing:
             self._empty_log(cursor)
         setting = _ON_DISK if self._waits(intents, healthy) else _COMMITTED
         if setting != self._setting:
-            cursor.execute(f"PRAGMA synchronous = {setting}")
+            # As a script: SQLite compiles this one anew each time, which a statement that is kept has to find out first.
+            cursor.executescript(_SET[setting])
             self._setting = setting
         self._changes = cursor.connection.total_changes
 
     def _waits(self, intents: Sequence[Intent[Any]], healthy: bool) -> bool:
-        if self._power and (not healthy or self.left_s() == 0):
+        power = self._power
+        if power and (not healthy or self.left_s() == 0):
             return True
-        return any(intent.power or (self._power and not intent.trailing) for intent in intents)
+        if len(intents) == 1:  # a generator takes longer to make than this to ask
+            return intents[0].power or (power and not intents[0].trailing)
+        return any(intent.power or (power and not intent.trailing) for intent in intents)
 
     def committed(self, cursor: sqlite3.Cursor) -> bool:
         """The transaction that was prepared has been committed; whether anything was written. If so, and it has waited for

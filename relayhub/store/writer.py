@@ -29,6 +29,7 @@ import structlog
 from relayhub.sdk.clock import Clock
 from relayhub.store import refusals
 from relayhub.store.batch import Answer, Batch
+from relayhub.store.call_batch import CallBatch
 from relayhub.store.connection import LOCK_WAIT_S, is_busy, is_of_the_disk
 from relayhub.store.epoch import Epoch
 from relayhub.store.intents import Barrier, EndHold, Intent, OpenHold
@@ -141,6 +142,8 @@ class Writer:
         """What is patient waits, at most until it rings."""
         self._cursor: sqlite3.Cursor | None = None
         """One for all statements."""
+        self._calls: CallBatch | None = None
+        """The cursor's, as long as nothing fails."""
         self._known = Known()
         self._thread = threading.Thread(target=self._run, name="relayhub-ledger", daemon=True)
         self._thread.start()
@@ -343,27 +346,34 @@ class Writer:
         self._committed_at = time.monotonic()
 
     def _transact(self, items: list[_Item]) -> _Done:
-        cursor = self._cursor
+        cursor, calls = self._cursor, self._calls
         if cursor is None:
             cursor = self._cursor = self._connect().cursor()
+        if calls is None:
+            calls = self._calls = CallBatch(cursor, self._known, self._epoch.id, self._calendar)
         step = self._step
         intents = [intent for intent, _ in items]
         self._syncing.prepare(cursor, intents, healthy=self._failing is None)
         step("before_begin")
         self._begin(cursor)
         step("after_begin")
-        batch = Batch(cursor, self._known, intents, self._epoch, self._clock.now(), step, self._calendar)
-        step("after_load")
-        answers = batch.decide()
-        step("after_decide")
-        batch.write()
+        self._known.look(cursor)
+        now = self._clock.now()
+        batch: Batch | None = None
+        answers: Sequence[Answer] | None = calls.alone(intents[0], now, step) if len(intents) == 1 else None
+        if answers is None:
+            batch = Batch(cursor, self._known, calls, intents, self._epoch, now, step)
+            step("after_load")
+            answers = batch.decide()
+            step("after_decide")
+            batch.write()
         step("before_commit")
         cursor.execute("COMMIT")
         self._succeeded(wrote=self._syncing.committed(cursor))
         step("after_commit")
-        if len(items) > 1:
+        if batch is not None and len(items) > 1:
             self._expected = batch.to_come()
-        return _Done(items, answers, batch.records)
+        return _Done(items, answers, calls.records)
 
     def _begin(self, cursor: sqlite3.Cursor) -> None:
         """Wait for other processes, but never long at a time: see ``connection.LOCK_POLL_MS``."""
@@ -380,6 +390,7 @@ class Writer:
 
     def _rollback(self) -> None:
         self._known.forget()
+        self._calls = None
         if self._cursor is not None and self._cursor.connection.in_transaction:
             try:
                 self._cursor.execute("ROLLBACK")
@@ -388,6 +399,7 @@ class Writer:
 
     def _disconnect(self) -> None:
         self._known.forget()
+        self._calls = None
         self._syncing.forget()
         if self._cursor is not None:
             self._cursor.connection.close()
