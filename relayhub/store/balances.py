@@ -150,12 +150,12 @@ class Balances:
             self.changed_accounts.append(account)
 
     def write(self) -> None:
-        write = self._cursor.execute
+        write = self._cursor.executemany  # of one row each: ``execute`` would ask for the last row's id
         for account in self.changed_accounts:
-            write(_STORE_ACCOUNT, (account.total, account.used, account.held, account.id))
+            write(_STORE_ACCOUNT, ((account.total, account.used, account.held, account.id),))
             account.changed, account.granted = False, 0
         self.changed_accounts.clear()
         for key in self._changed_keys:
-            write(_STORE_KEY, (key.used, key.held, key.id))
+            write(_STORE_KEY, ((key.used, key.held, key.id),))
             key.changed = False
         self._changed_keys.clear()

@@ -253,7 +253,9 @@ class LimitBatch:
         for meter in self._changed_meters:
             meter.changed = False
             if meter.stored:
-                self._cursor.execute(meter.store, [*[used.amount for _, _, _, used in meter.gauges], meter.key_id])
+                self._cursor.executemany(
+                    meter.store, ((*[used.amount for _, _, _, used in meter.gauges], meter.key_id),)
+                )
             else:
                 meter.stored = True
                 for window, _, _, used in meter.gauges:

@@ -24,8 +24,8 @@ where those of many columns take some 50 KB."""
 
 def insert_many(cursor: sqlite3.Cursor, statement: str, rows: Sequence[Row], after: str = "") -> None:
     """``statement``: an INSERT that ends in one group of placeholders; ``after``: what follows all of them."""
-    if len(rows) == 1 and not after:
-        cursor.execute(statement, rows[0])
+    if len(rows) == 1 and not after:  # ``execute`` would ask for the last row's id, and let the lock go for that
+        cursor.executemany(statement, rows)
         return
     for start, end, groups in _inserts(statement, len(rows), after):
         values: list[Any] = []

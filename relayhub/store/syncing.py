@@ -56,7 +56,7 @@ class Syncing:
 
     def _waits(self, intents: Sequence[Intent[Any]], healthy: bool) -> bool:
         power = self._power
-        if power and (not healthy or self.left_s() == 0):
+        if power and not (healthy and (self._since is None or time.monotonic() - self._since < BEHIND_S)):
             return True
         if len(intents) == 1:  # a generator takes longer to make than this to ask
             return intents[0].power or (power and not intents[0].trailing)
