@@ -24,6 +24,7 @@ from relayhub.gateway.kept_state import TurnState
 from relayhub.gateway.relaying import StreamRelay
 from relayhub.gateway.tally import Tally
 from relayhub.gateway.translated_stream import TranslatedStream, WitnessedStream
+from relayhub.types.call import Dialect
 from relayhub.types.errors import UpstreamError
 from relayhub.types.http import Deadlines
 from relayhub.upstream.body import relay
@@ -33,6 +34,7 @@ from relayhub.upstream.lean.outgoing import Origin
 from relayhub.upstream.lean.reply import LeanReply
 from relayhub.web.answer_stream import PUSHED
 from relayhub.web.quick.answer import QuickAnswer
+from relayhub.web.quick.place import Place
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 DONE = b"data: [DONE]\n\n"
@@ -112,7 +114,13 @@ class Hub:
         self.line = Line()
         self.stream = stream or ChatNativeStream(rename_to=rename_to, include_usage=True)
         self.client = QuickAnswer(
-            self.line, {}, framing=Framing.SSE, keep_alive=None, head_waits=EqualWaits(60), keep_alive_s=60
+            self.line,
+            Place(Dialect.OPENAI_CHAT),
+            "req_1",
+            framing=Framing.SSE,
+            keep_alive=None,
+            head_waits=EqualWaits(60),
+            keep_alive_s=60,
         )
         self.relaying = StreamRelay(self.stream, self.client, cast("Tally", Noted()))
         self.expressed = 0

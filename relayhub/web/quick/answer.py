@@ -13,8 +13,9 @@ from relayhub.gateway.chunk_client import ChunkClient
 from relayhub.gateway.equal_waits import EqualWaits
 from relayhub.types.limits import WRITE_STALL_S
 from relayhub.upstream.lean.sink import Express
-from relayhub.web.answer_stream import PUSHED, STREAM_HEADERS, AnswerStream, bound, stream_type
+from relayhub.web.answer_stream import DROPPED, PUSHED, AnswerStream, bound
 from relayhub.web.quick.express import ChunkLine, ExpressLane
+from relayhub.web.quick.place import Place, answer_headers
 
 OK = 200
 REASONS: Mapping[int, str] = {
@@ -59,15 +60,19 @@ class QuickAnswer(AnswerStream, ChunkClient):
     def __init__(
         self,
         line: Line,
-        headers: dict[str, str],
+        place: Place,
+        request_id: str,
         framing: Framing | None,
         keep_alive: bytes | None,
         head_waits: EqualWaits,
         keep_alive_s: float,
     ) -> None:
-        """``headers``: its own from now on."""
-        AnswerStream.__init__(self, headers, framing, keep_alive, head_waits, keep_alive_s)
+        AnswerStream.__init__(
+            self, answer_headers(request_id, place.dialect), framing, keep_alive, head_waits, keep_alive_s
+        )
         self.line: Line = line
+        self._place = place
+        self._request_id = request_id
         self.status: int | None = None
         self.streaming = False
         self._ended = False
@@ -113,7 +118,7 @@ class QuickAnswer(AnswerStream, ChunkClient):
         if self.status is not None or transport is None or transport.is_closing():
             return False
         self.last_write = self._loop.time()
-        transport.write(b"%b%x\r\n%b\r\n" % (self._head(), len(frames), frames))
+        transport.write(b"".join((self._head(), b"%x\r\n" % len(frames), frames, b"\r\n")))
         return True
 
     def give_end(self, frames: bytes) -> None:
@@ -145,8 +150,10 @@ class QuickAnswer(AnswerStream, ChunkClient):
         self.status = OK
         self.streaming = True
         bound(self.line.transport)
-        start = _ARRAYS if self._framing is _ARRAY else _EVENTS
-        return start % (_lines(self._headers), self.line.date().encode())
+        request_id, date = self._request_id, self.line.date()
+        if DROPPED in self._headers or "\n" in request_id or "\r" in request_id:
+            return head_bytes(OK, {**self._stream_headers(), "transfer-encoding": "chunked", "date": date})
+        return self._place.stream_head(request_id, self._framing, date)
 
     def _put(self, data: bytes) -> None:
         transport = self.line.transport
@@ -186,14 +193,3 @@ def _lines(headers: Mapping[str, str]) -> bytes:
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header of the answer has a line break")
     return lines.encode("utf-8", "surrogateescape")
-
-
-def _stream_start(framing: Framing) -> bytes:
-    """To be filled in: headers of this answer, the date."""
-    first, then = _lines(STREAM_HEADERS), _lines({"content-type": stream_type(framing), "transfer-encoding": "chunked"})
-    assert b"%" not in first + then
-    return b"HTTP/1.1 200 OK\r\n" + first + b"%b" + then + b"date: %b\r\n\r\n"
-
-
-_ARRAY = Framing.ARRAY
-_ARRAYS, _EVENTS = _stream_start(_ARRAY), _stream_start(Framing.SSE)

@@ -23,7 +23,7 @@ from relayhub.web.ingress.serving import refuse_while_draining
 from relayhub.web.quick.answer import JOINED, OK, QuickAnswer, taken
 from relayhub.web.quick.door import QuickDoor
 from relayhub.web.quick.head import QuickHead
-from relayhub.web.quick.place import Place, answer_headers
+from relayhub.web.quick.place import Place
 
 log = structlog.get_logger("relayhub.web")
 
@@ -134,10 +134,11 @@ class Visit(msgspec.Struct, eq=False):
         return self._begun(self._called()) if answer is None else answer
 
     def _begun(self, call: Call) -> QuickAnswer:
-        envelope, serving, place = call.envelope, self._serving, self._place
+        envelope, serving = call.envelope, self._serving
         answer = self._answer = QuickAnswer(
             self._door,
-            answer_headers(self.request_id, place.dialect),
+            self._place,
+            self.request_id,
             envelope.framing if envelope.stream else None,
             serving.codecs.chat[call.dialect].keep_alive,
             serving.head_waits,

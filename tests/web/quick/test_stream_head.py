@@ -8,8 +8,10 @@ import pytest
 
 from relayhub.dialects.codec import Framing
 from relayhub.gateway.equal_waits import EqualWaits
+from relayhub.types.call import Dialect
 from relayhub.web.answer_stream import PUSHED
 from relayhub.web.quick.answer import QuickAnswer
+from relayhub.web.quick.place import Place
 
 
 class Wire(asyncio.Transport):
@@ -56,9 +58,20 @@ class Line:
         return "Sat, 21 Nov 2026 12:00:00 GMT"
 
 
-def answer(line: Line, framing: Framing = Framing.SSE, request_id: str = "req_1") -> QuickAnswer:
+def answer(
+    line: Line,
+    framing: Framing = Framing.SSE,
+    request_id: str = "req_1",
+    dialect: Dialect = Dialect.OPENAI_CHAT,
+) -> QuickAnswer:
     return QuickAnswer(
-        line, {"x-request-id": request_id}, framing=framing, keep_alive=None, head_waits=EqualWaits(60), keep_alive_s=60
+        line,
+        Place(dialect),
+        request_id,
+        framing=framing,
+        keep_alive=None,
+        head_waits=EqualWaits(60),
+        keep_alive_s=60,
     )
 
 
@@ -87,6 +100,32 @@ async def test_it_says_what_it_is_and_what_was_dropped(framing: Framing, content
         "date: Sat, 21 Nov 2026 12:00:00 GMT",
     ]
     assert line.wire.written.endswith(b"\r\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize("framing", list(Framing))
+@pytest.mark.parametrize("dialect", [Dialect.OPENAI_CHAT, Dialect.ANTHROPIC_MESSAGES])
+async def test_what_was_dropped_is_all_that_it_has_beside_those_of_its_place(
+    framing: Framing, dialect: Dialect
+) -> None:
+    lines = Line(), Line(), Line()
+    one, other, plain_again = (answer(line, framing, "req_2", dialect) for line in lines)
+    other.note_dropped(["seed"])
+    plain_again.note_dropped(["seed"])
+    plain_again.note_dropped([])
+    for client in (one, other, plain_again):
+        assert client.push(b"data: 1\n\n")
+    plain, told, again = (line.wire.written for line in lines)
+    assert again == plain
+    assert told.replace(b"x-relayhub-dropped: seed\r\n", b"") == plain != told
+
+
+async def test_a_line_break_in_what_was_dropped_is_a_defect() -> None:
+    line = Line()
+    client = answer(line)
+    client.note_dropped(["seed\r\nset-cookie: b"])
+    with pytest.raises(ValueError, match="line break"):
+        client.push(b"data: 1\n\n")
+    assert line.wire.written == b""
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r", "a\r\nset-cookie: b"])
