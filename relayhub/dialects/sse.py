@@ -13,6 +13,9 @@ import msgspec
 from relayhub.types import limits
 from relayhub.types.errors import upstream_broke
 
+LF, CR = b"\n\r"
+"""As numbers: to look for a single byte like that costs a quarter of what :meth:`bytes.find` does."""
+
 _BOM = b"\xef\xbb\xbf"
 
 # A line's end followed by an empty line. After LF or CRLF a lone CR may be half of a CRLF, so one more byte decides;
@@ -41,12 +44,12 @@ class FrameSplitter(msgspec.Struct, eq=False):
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that are whole now. Raises ``UpstreamError`` on a frame over the limit, once the frames before it
         have been given out."""
-        if self.only_lf and data.find(b"\r") >= 0:
+        if self.only_lf and CR in data:
             self.only_lf = self._plain = False
-        if self.only_lf and not self._buffer and data[-2:] == b"\n\n" and len(data) <= self.max_frame:
-            if data.find(b"\n") == len(data) - 2:  # (looking for a single byte is several times faster than for two)
+        if self.only_lf and not self._buffer and len(data) <= self.max_frame:
+            if data.partition(b"\n")[2] == b"\n":  # (looking for a single byte is several times faster than for two)
                 return [self._without_bom(data) if self._fresh else data]
-            if data[-3:] != b"\n\n\n":
+            if data[-2:] == b"\n\n" and data[-3:] != b"\n\n\n":
                 return self._cut(data)
         self._buffer += data
         return self._take_whole()

@@ -11,6 +11,7 @@ from relayhub.dialects.openai_chat.alike import AlikeFrames
 from relayhub.dialects.openai_chat.chunk import read_chunk
 from relayhub.dialects.openai_chat.native_stream import ChatNativeStream
 from relayhub.dialects.sse import data_of
+from relayhub.types.errors import UpstreamError
 from relayhub.types.limits import MAX_SSE_LINE
 
 SPACED = b'data: {"choices": [{"index": 0, "delta": {"content": "%b"}, "finish_reason": null}]}\n\n'
@@ -109,6 +110,49 @@ def test_a_frame_with_more_than_text_teaches_nothing() -> None:
         assert chunk is not None
         alike.learn(odd, odd, chunk)
         assert chars(alike, odd) == -1 or b"tool_calls" in odd
+
+
+@pytest.mark.parametrize(
+    ("colon", "learned"), [(b":", True), (b": ", True), (b" :", True), (b" : ", True), (b":  ", False), (b":\t", False)]
+)
+def test_the_text_is_found_however_its_key_is_written(colon: bytes, learned: bool) -> None:
+    template = TIGHT.replace(b'"content":', b'"content"' + colon)
+    assert chars(taught(template), template % b"other") == (len("other") if learned else -1)
+
+
+@pytest.mark.parametrize("elsewhere", [b'"content":"x"', b'"content" : "x"', b'"content":null', b'"x":"content"'])
+@pytest.mark.parametrize("place", [b'"id":"c"', b'"finish_reason":null'])
+def test_where_the_name_of_the_text_stands_twice_nothing_is_learned(elsewhere: bytes, place: bytes) -> None:
+    template = TIGHT.replace(place, place + b"," + elsewhere)
+    assert chars(taught(template), template % b"Hello") == chars(taught(template), template % b"other") == -1
+
+
+@pytest.mark.parametrize("text", [b"\\ud800", b"a\\ud83d", b"\\ud83d\\ude00", b"\\u0041", b"\\\\", b'\\"', b"\x01"])
+def test_from_text_that_is_not_plain_nothing_is_learned(text: bytes) -> None:
+    stream = ChatNativeStream(rename_to=None, include_usage=True)
+    assert stream.feed(TIGHT % text) == parsing_stream(None).feed(TIGHT % text)
+    assert stream.comparison.chars(TIGHT % b"Hello") == -1
+
+
+@pytest.mark.parametrize("role", ["assistant", None])
+def test_a_first_frame_that_names_the_speaker_teaches_nothing(role: str | None) -> None:
+    stream = ChatNativeStream(rename_to=None, include_usage=True)
+    first = frame("a") if role is None else frame("a", role=role)
+    stream.feed(first)
+    assert stream.comparison.chars(first) == (1 if role is None else -1)
+    again = frame("b", role="assistant")
+    stream.feed(again)
+    assert stream.comparison.chars(again) == 1
+    assert stream.delivered_chars == 2
+
+
+def test_choices_without_an_index_count_by_their_places() -> None:
+    stream = ChatNativeStream(rename_to=None, include_usage=True)
+    stream.feed(b'data: {"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"},"finish_reason":"stop"}]}\n\n')
+    stream.feed(b'data: {"choices":[{"delta":{"content":"c"}},{"delta":{"content":"d"}}]}\n\n')
+    assert stream.delivered_chars == 3
+    with pytest.raises(UpstreamError):
+        stream.finish()
 
 
 @given(texts=st.lists(st.text(max_size=6), max_size=12), rename=st.sampled_from([None, "public"]))

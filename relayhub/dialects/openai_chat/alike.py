@@ -13,13 +13,15 @@ _MARKED = bytes(ord("?") if byte < 0x20 or byte in b'"\\' else byte for byte in 
 _MARKED_ASCII = _MARKED[:0x80] + b"?" * 0x80
 """Changes what is not one character of plain text each."""
 
+_QUOTE = ord('"')
+
 _PLAIN = rb'[^"\\\x00-\x1f]*+'
 """Text as it stands in JSON where nothing in it is escaped."""
 
 _ONE_TEXT = re.compile(_PLAIN)
 _CONTENT = b'"content"'
-_TIGHT = _CONTENT + b':"'
-_KEY = re.compile(_CONTENT + b' ?: ?"')
+_TIGHT = b':"'
+_OPENING = re.compile(b' ?: ?"')
 _OBFUSCATION = b'"obfuscation"'
 _PADDING = re.compile(_OBFUSCATION + b' ?: ?"')
 """A member without a meaning, of another length in each frame, so that lengths on the wire tell nothing of the text."""
@@ -29,6 +31,7 @@ LESSONS = 4
 
 _NONE_PASS = 1 << 62
 _LINE_END = b"\r\n"
+_LINE_END_SIZE = len(_LINE_END)
 
 PAYS = 4
 """A lesson that has spared the reading of so many frames was worth it, and another one will be."""
@@ -74,13 +77,14 @@ class AlikeFrames:
 
     def pause(self, paused: bool) -> None:
         """Part of a frame has come, and what comes next belongs to it; or not any more."""
-        self._paused = paused
-        self._open()
+        if paused is not self._paused:
+            self._paused = paused
+            self._open()
 
     def _open(self) -> None:
-        closed = self._paused or not self._before
-        self._around = _NONE_PASS if closed else len(self._before) + len(self._after)
-        self._around_in_chunk = self._around + len(_LINE_END)
+        before = self._before
+        around = self._around = len(before) + len(self._after) if before and not self._paused else _NONE_PASS
+        self._around_in_chunk = around + _LINE_END_SIZE
 
     def chars(self, frame: bytes) -> int:
         """Of the text of a frame; -1 where it must be read."""
@@ -164,37 +168,41 @@ def _text_of(chunk: Chunk) -> bytes | None:
     choices = chunk.choices
     if chunk.usage is not None or chunk.error or choices is None or len(choices) != 1:
         return None
-    choice, delta = choices[0], choices[0].delta
+    choice = choices[0]
+    delta = choice.delta
     if choice.finish_reason or delta is None or not delta.content or delta.tool_calls:
         return None
     if delta.reasoning_content or delta.reasoning or delta.refusal:
         return None
-    text = delta.content.encode(errors="replace")
+    try:
+        text = delta.content.encode()
+    except UnicodeEncodeError:
+        return None  # half of a pair
     return text if text.translate(_MARKED) == text else None
 
 
 def _ends(frame: bytes, text: bytes) -> tuple[bytes, bytes]:
     """What stands before the text, with its opening quote, and behind it; empty where that is not plain to see."""
-    at = frame.find(_CONTENT)
-    if at < 0 or frame.find(_CONTENT, at + 1) >= 0:
+    parts = frame.split(_CONTENT)
+    if len(parts) != 2:
         return b"", b""
-    start = at + len(_TIGHT)
-    if frame[at:start] != _TIGHT:
-        key = _KEY.match(frame, at)
-        if key is None:
-            return b"", b""
-        start = key.end()
-    end = start + len(text)
-    if frame[start : end + 1] != text + b'"':
+    before, rest = parts
+    opening, after = _TIGHT, rest.removeprefix(_TIGHT + text)
+    if len(after) == len(rest) and (spaced := _OPENING.match(rest)) is not None:
+        opening = spaced[0]
+        after = rest.removeprefix(opening + text)
+    if not after or after[0] != _QUOTE or len(after) == len(rest):
         return b"", b""
-    return frame[:start], frame[end:]
+    return before + _CONTENT + opening, after
 
 
 def _split(after: bytes) -> tuple[re.Pattern[bytes] | None, bytes]:
     """What may stand from the text on, and behind that: the padding may differ as well as the text. ``None``: there is
     none."""
-    at = after.find(_OBFUSCATION)
-    key = _PADDING.match(after, at) if at >= 0 and after.find(_OBFUSCATION, at + 1) < 0 else None
+    between, name, rest = after.partition(_OBFUSCATION)
+    if not name:
+        return None, after
+    key = _PADDING.match(after, len(between)) if rest.find(_OBFUSCATION) < 0 else None
     if key is None:
         return None, after
     start = key.end()

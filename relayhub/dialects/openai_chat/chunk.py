@@ -41,6 +41,7 @@ class Delta(msgspec.Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[Call] | None = None
+    role: object = None
 
     def chars(self) -> int:
         """Characters of model output, for an estimate."""
@@ -69,6 +70,11 @@ class Chunk(msgspec.Struct):
     choices: list[Choice] | None = None
     usage: Counts | None = None
     error: object = None
+
+    def names_speaker(self) -> bool:
+        """Where only the first chunk does, there is nothing to be learned from that one."""
+        delta = self.choices[0].delta if self.choices else None
+        return delta is not None and delta.role is not None
 
 
 _DECODER = msgspec.json.Decoder(Chunk)

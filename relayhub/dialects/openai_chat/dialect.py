@@ -79,4 +79,4 @@ class OpenAIChat:
     native_reply = staticmethod(native_reply)
 
     def native_stream(self, view: ClientView) -> NativeStream:
-        return ChatNativeStream(rename_to=view.rename_to, include_usage=view.envelope.include_usage)
+        return ChatNativeStream(view.rename_to, view.envelope.include_usage)

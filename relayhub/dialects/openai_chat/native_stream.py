@@ -12,15 +12,13 @@ from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
 from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
 from relayhub.dialects.openai_chat.usage import usage_of
-from relayhub.dialects.sse import FrameSplitter, data_of, frame_of
+from relayhub.dialects.sse import LF, FrameSplitter, data_of, frame_of
 from relayhub.dialects.upstream_errors import in_stream_error, raise_error_body
 from relayhub.types.errors import UpstreamError
 from relayhub.types.usage import Usage
 
 DONE = b"[DONE]"
 _DATA = b"data: "
-_SPEAKER = b'"role"'
-"""Where only the first frame names it, there is nothing to be learned from that one."""
 
 
 class ModelRenamer:
@@ -79,7 +77,7 @@ class ChatNativeStream(Comparing):
         "usage",
     )
 
-    def __init__(self, *, rename_to: str | None, include_usage: bool) -> None:
+    def __init__(self, rename_to: str | None, include_usage: bool) -> None:
         self.started = False
         self.usage: Usage | None = None
         self.delivered_chars = 0
@@ -100,7 +98,7 @@ class ChatNativeStream(Comparing):
 
     def feed(self, data: bytes) -> bytes:
         alike = self._alike
-        if (chars := alike.chars(data)) >= 0:
+        if self.started and (chars := alike.chars(data)) >= 0:
             self.delivered_chars += chars
             return alike.shown(data)
         if self._failure is not None:
@@ -145,7 +143,7 @@ class ChatNativeStream(Comparing):
             frame = valid_utf8(frame)
         line = frame[6:-2]
         # What data_of says of one line, without looking again for what the splitter has looked for.
-        one_line = self._frames.only_lf and frame[:6] == _DATA and line.find(b"\n") < 0
+        one_line = self._frames.only_lf and frame[:6] == _DATA and LF not in line
         data = line if one_line else data_of(frame)
         if not data:
             return frame
@@ -160,7 +158,7 @@ class ChatNativeStream(Comparing):
         if not self._observe(chunk, data):
             return b""
         shown = frame if self._renamer is None else self._renamer.rename(frame, data)
-        if not (ending.any_finished or (first and frame.find(_SPEAKER) >= 0)) and (one_line or is_one_line(frame)):
+        if not (ending.any_finished or (first and chunk.names_speaker())) and (one_line or is_one_line(frame)):
             self._alike.learn(frame, shown, chunk)
         return shown
 
@@ -174,7 +172,9 @@ class ChatNativeStream(Comparing):
             self.usage = usage_of(usage) or self.usage
         if not choices:
             return self._include_usage or usage is None
-        for position, choice in enumerate(choices):
+        position = -1  # counted by hand: to make an enumeration costs as much as the rest for one choice
+        for choice in choices:
+            position += 1
             index = position if choice.index is None else choice.index
             if not ending.see(index):
                 continue
