@@ -152,19 +152,16 @@ def _plain_start(begun: bytes) -> tuple[int, int]:
 _known_start = lru_cache(_KEPT_STARTS)(_plain_start)
 
 
-class Chunked:
+class Chunked(msgspec.Struct, eq=False):
     """Transfer-Encoding: chunked. Extensions and trailers are checked and left out."""
 
-    __slots__ = ("_after_data", "_held", "_in_trailers", "_left", "broken", "done", "excess")
-
-    def __init__(self) -> None:
-        self._left = 0
-        self._held = b""
-        self._after_data = False
-        self._in_trailers = False
-        self.done = False
-        self.excess = False
-        self.broken: Broken | None = None
+    _left: int = 0
+    _held: bytes = b""
+    _after_data: bool = False
+    _in_trailers: bool = False
+    done: bool = False
+    excess: bool = False
+    broken: Broken | None = None
 
     def feed(self, data: bytes) -> bytes:
         if self._held:
@@ -173,8 +170,13 @@ class Chunked:
         pieces: list[bytes] = []
         at = 0
         if not (self._left or self._after_data or self._in_trailers):
+            size = len(data)
+            rest = data.removeprefix(chunk_start(size))
+            if len(rest) < size and len(piece := rest.removesuffix(_LINE_END)) < len(rest):
+                return piece  # one chunk, and nothing else
             at = _whole_chunks(data, pieces)
-            self.done = len(data) == at + len(_LAST) and data.endswith(_LAST)
+            if len(data) == at + len(_LAST) and data.endswith(_LAST):
+                self.done = True
         if at < len(data) and not self.done:
             try:
                 self._pieces(data, at, pieces)

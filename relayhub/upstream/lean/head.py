@@ -104,17 +104,19 @@ class Heads:
             return self._read_anew(block, method)
         last, after = known.head, known.after
         body: Framing
-        differs = block.removeprefix(known.before).removesuffix(after)
-        if len(block) - len(differs) != known.alike:
-            return self._read_anew(block, method)  # one of the two is not there
-        if after and differs.isdigit() and len(differs) <= _LONGEST_LENGTH:
+        if not after:
+            if block != known.before:
+                return self._read_anew(block, method)
+            headers, body = last.headers.copy(), Chunked()
+        else:
+            differs = block.removeprefix(known.before).removesuffix(after)
+            if len(block) - len(differs) != known.alike:
+                return self._read_anew(block, method)  # one of the two is not there
+            if not differs.isdigit() or len(differs) > _LONGEST_LENGTH:
+                return self._read_anew(block, method)
             headers = last.headers.copy()
             headers["content-length"] = differs.decode()
             body = sized(int(differs))
-        elif not after and not differs:
-            headers, body = last.headers.copy(), Chunked()
-        else:
-            return self._read_anew(block, method)
         self._lessons = _LESSONS
         return Head(last.status, headers, body, last.keep_alive, last.idle_s, last.coding)
 

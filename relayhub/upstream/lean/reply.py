@@ -523,17 +523,20 @@ class LeanReply:
         if self._sink is None:
             return
         self._flows = True
-        if self._late():
+        now, ends_at, connection = self._loop.time(), self._ends_at, self._connection
+        if now >= ends_at and self._late():
             return
+        if not (self._held or self._over):
+            connection.resume()
         while self._held:
             if not self._hand(self._held_now()):
                 return
         if self._over:
             self._tell_end()
             return
-        now = self._connection.heard_at = self._loop.time()
-        self._connection.resume()
-        self._connection.expect(min(now + self._deadlines.idle_s, self._ends_at))
+        connection.heard_at = now
+        due = now + self._deadlines.idle_s
+        connection.expect(due if due < ends_at else ends_at)
 
     async def _pour_inflated(self) -> None:
         """A task, because some of it is done in a thread."""

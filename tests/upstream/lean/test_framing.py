@@ -107,6 +107,20 @@ def test_what_came_before_a_fault_is_not_lost() -> None:
     assert framing.broken is not None
 
 
+@pytest.mark.parametrize("line", [b"c", b"C", b"0c", b"c ", b"c;x=y", b"c;"])
+@pytest.mark.parametrize("before", [b"", b"one\r\n", b"c\r\n"])
+def test_a_chunk_that_comes_by_itself_is_read_however_it_begins(line: bytes, before: bytes) -> None:
+    framing, text = Chunked(), b"twelve\r\nsix."
+    for data in (text, before.ljust(12, b"\n")):
+        assert framing.feed(line + b"\r\n" + data + b"\r\n") == data
+        assert framing.between_chunks
+    assert framing.feed(b"c\r\n" + text) == text
+    assert not framing.between_chunks
+    assert framing.feed(b"\r\nc\r\n" + text + b"\r\n") == text
+    assert framing.feed(b"0\r\n\r\n") == b""
+    assert (framing.done, framing.excess, framing.broken) == (True, False, None)
+
+
 def test_a_bad_chunk_size_is_refused_before_its_line_has_ended() -> None:
     refuses(b"z")
 
