@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from relayhub.dialects.comparing import Comparing
 from relayhub.gateway.answers import LaneStream
@@ -15,8 +15,7 @@ from relayhub.types.errors import RelayhubError
 from relayhub.upstream.lean.sink import Express
 
 
-@dataclass(slots=True)
-class StreamRelay:
+class StreamRelay(msgspec.Struct, eq=False):
     """The two ends of :func:`relayhub.upstream.body.relay`. ``waiting``: frames that the client has not been given yet."""
 
     stream: LaneStream
@@ -42,7 +41,8 @@ class StreamRelay:
             self.waiting = frames
             return False
         self.tally.departure.delivered = True
-        self.waiting = b""
+        if self.waiting:
+            self.waiting = b""
         return not self.stream.ended
 
     def express(self) -> Express | None:

@@ -93,10 +93,8 @@ class AnswerStream(ABC):
             self._comment.cancel()
 
     def note_dropped(self, names: Sequence[str]) -> None:
-        if names:
-            self._headers[DROPPED] = ", ".join(names)
-        else:
-            self._headers.pop(DROPPED, None)
+        headers = {name: value for name, value in self._headers.items() if name != DROPPED}
+        self._headers = {**headers, DROPPED: ", ".join(names)} if names else headers
 
     async def write(self, frames: bytes) -> None:
         with self._leaving():

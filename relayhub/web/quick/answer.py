@@ -100,7 +100,7 @@ class QuickAnswer(AnswerStream, ChunkClient):
             self._put(body)
 
     def lane(self, stream: Comparing) -> Express:
-        return ExpressLane(stream, self).take
+        return ExpressLane(stream, stream.comparison, self, self.line).take
 
     def push(self, frames: bytes) -> bool:
         transport = self.line.transport

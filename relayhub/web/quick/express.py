@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from relayhub.dialects.comparing import Comparing
+import msgspec
+
+from relayhub.dialects.comparing import Comparing, Comparison
 from relayhub.upstream.lean.framing import chunk_start
 from relayhub.web.answer_stream import PUSHED
 
@@ -29,18 +31,17 @@ class ChunkAnswer(Protocol):
     last_write: float
 
 
-class ExpressLane:
+class ExpressLane(msgspec.Struct, frozen=True, eq=False):
     """What :meth:`relayhub.web.quick.answer.QuickAnswer.push` does, for chunks that need not be read. Nothing passes
     here before a frame like it has gone the long way, so the call is under way and has been noted, and no frames wait for
     the client."""
 
-    __slots__ = ("_alike", "_answer", "_line", "_stream")
-
-    def __init__(self, stream: Comparing, answer: ChunkAnswer) -> None:
-        self._stream = stream
-        self._answer = answer
-        self._line = answer.line
-        self._alike = stream.comparison
+    _stream: Comparing
+    _alike: Comparison
+    """Of that stream."""
+    _answer: ChunkAnswer
+    _line: ChunkLine
+    """Of that answer."""
 
     def take(self, chunk: bytes, at: float) -> bool:
         """All in one place, because a chunk mostly finds the processor's caches cold: each function costs as much as what
