@@ -17,6 +17,9 @@ _PLAIN = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _PLAIN_LINE = 10
 """Bytes of a line like that, with its end."""
 
+_NEXT_LINE = 2 + _PLAIN_LINE
+"""With the end of the data before it."""
+
 _KEPT_STARTS = 4096
 """Most chunks are as long as one before, and their data begins like its."""
 
@@ -126,30 +129,39 @@ def chunk_start(size: int) -> bytes:
     return b"?" * (size + 1)
 
 
-def _whole_chunks(data: bytes, pieces: list[bytes]) -> int:
-    """Take all that stand at the beginning of a read, but for the last one of all, and for what begins less plainly;
-    returns where they end."""
+def _whole_chunks(data: bytes, pieces: list[bytes]) -> tuple[int, bool]:
+    """Take all that stand at the beginning of a read, but for the last one of all, and for what begins less plainly; returns
+    where they end, and whether nothing but :data:`_LAST` follows."""
     at = 0
-    while True:
-        size, start = _known_start(data[at : at + _PLAIN_LINE])
-        start += at
+    size, start = _known_start(data[:_PLAIN_LINE])
+    while size > 0:
         end = start + size
-        if size <= 0 or data[end : end + 2] != _LINE_END:
-            return at
+        size, line = _known_next(data[end : end + _NEXT_LINE])
+        if not line:
+            break
         pieces.append(data[start:end])
-        at = end + 2
-        if at == len(data):
-            return at
+        at, start = end + 2, end + line
+    return at, size == 0
 
 
 def _plain_start(begun: bytes) -> tuple[int, int]:
-    """Of a chunk whose first bytes these are: how much data it has, and where that begins. -1: its line says more, or is not
-    right."""
+    """Of a chunk whose first bytes these are: how much data it has, and where that begins. 0: it is :data:`_LAST`, and all
+    there is; -1: its line says more, or is not right, or it is another last one."""
     line, end, _ = begun.partition(_LINE_END)
-    return int(line, 16) if end and _PLAIN.fullmatch(line) else -1, len(line) + 2
+    size = int(line, 16) if end and _PLAIN.fullmatch(line) else -1
+    return size if size > 0 or begun == _LAST else -1, len(line) + 2
+
+
+def _next_start(behind: bytes) -> tuple[int, int]:
+    """The same from the end of another one's data; its data begins at 0 where that has no line's end."""
+    if not behind.startswith(_LINE_END):
+        return -1, 0
+    size, start = _plain_start(behind[2:])
+    return size, start + 2
 
 
 _known_start = lru_cache(_KEPT_STARTS)(_plain_start)
+_known_next = lru_cache(_KEPT_STARTS)(_next_start)
 
 
 class Chunked(msgspec.Struct, eq=False):
@@ -174,9 +186,7 @@ class Chunked(msgspec.Struct, eq=False):
             rest = data.removeprefix(chunk_start(size))
             if len(rest) < size and len(piece := rest.removesuffix(_LINE_END)) < len(rest):
                 return piece  # one chunk, and nothing else
-            at = _whole_chunks(data, pieces)
-            if len(data) == at + len(_LAST) and data.endswith(_LAST):
-                self.done = True
+            at, self.done = _whole_chunks(data, pieces)
         if at < len(data) and not self.done:
             try:
                 self._pieces(data, at, pieces)
@@ -188,8 +198,8 @@ class Chunked(msgspec.Struct, eq=False):
         if not data.endswith(_LAST):
             return None
         pieces: list[bytes] = []
-        at = _whole_chunks(data, pieces)
-        return b"".join(pieces) if at + len(_LAST) == len(data) else None
+        _, is_all = _whole_chunks(data, pieces)
+        return b"".join(pieces) if is_all else None
 
     @property
     def between_chunks(self) -> bool:
