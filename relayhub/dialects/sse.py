@@ -101,7 +101,7 @@ class FrameSplitter(msgspec.Struct, eq=False):
 
     def rest(self) -> bytes:
         """The unterminated tail, at the end of the body."""
-        return self._without_bom(bytes(self._buffer))
+        return self._without_bom(bytes(self._buffer)) if self._buffer else b""
 
 
 def data_of(frame: bytes) -> bytes | None:

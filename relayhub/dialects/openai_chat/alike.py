@@ -147,7 +147,7 @@ class AlikeFrames:
         """From here on every frame counts."""
         self._before = b""
         self._lessons = self._spared = 0
-        self._open()
+        self._around = self._around_in_chunk = _NONE_PASS
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -53,6 +53,10 @@ class Delta(msgspec.Struct, gc=False):
         return count + sum(map(_argument_chars, self.tool_calls)) if self.tool_calls else count
 
 
+SILENT = Delta()
+"""As of a choice that finishes, mostly."""
+
+
 def _argument_chars(call: Call) -> int:
     text = call.function.arguments if call.function else call.custom.input if call.custom else None
     return len(text) if text else 0

@@ -16,34 +16,30 @@ class Ending(msgspec.Struct, eq=False):
     """``[DONE]`` has come; nothing after it matters."""
     any_finished: bool = False
     """A choice has, or all of it is done."""
-    _open: set[int] = msgspec.field(default_factory=set)
-    _finished: set[int] = msgspec.field(default_factory=set)
+    _choices: dict[int, bool] = msgspec.field(default_factory=dict)
+    """Each that was seen, and whether it has finished."""
 
-    def see(self, choice: int) -> bool:
-        """Note a choice; false where it has finished before (some upstreams repeat the last chunk)."""
-        if choice in self._finished:
+    def see(self, choice: int, last: bool) -> bool:
+        """Note a choice, and whether it finishes; false where it has before (some upstreams repeat the last chunk)."""
+        choices = self._choices
+        if choices.get(choice):
             return False
-        self._open.add(choice)
+        choices[choice] = last
+        if last:
+            self.any_finished = True
         return True
-
-    def finish(self, choice: int) -> None:
-        self._open.discard(choice)
-        self._finished.add(choice)
-        self.any_finished = True
 
     def end(self) -> None:
         """``[DONE]`` has come. Raises ``UpstreamError`` if nothing came before it."""
         self.done = self.any_finished = True
-        self._check_begun()
-
-    def _check_begun(self) -> None:
         if not self.begun:
-            raise upstream_broke("the stream has no events")
+            raise _without_events()
 
     def check(self) -> None:
         """The body has ended cleanly. Raises ``UpstreamError`` if the answer has not."""
-        self._check_begun()
-        if not self.done and (self._open or not self._finished):
+        if not self.begun:
+            raise _without_events()
+        if not self.done and not (self._choices and all(self._choices.values())):
             raise UpstreamError(
                 ErrorKind.UPSTREAM_FAILED,
                 "The upstream's answer broke off before its end.",
@@ -51,3 +47,7 @@ class Ending(msgspec.Struct, eq=False):
                 retryable=False,
                 delivered=True,
             )
+
+
+def _without_events() -> UpstreamError:
+    return upstream_broke("the stream has no events")

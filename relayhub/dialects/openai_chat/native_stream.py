@@ -7,7 +7,7 @@ import orjson
 from relayhub.dialects.comparing import Comparing, Comparison
 from relayhub.dialects.jsontext import Span, members
 from relayhub.dialects.openai_chat.alike import AlikeFrames, is_one_line
-from relayhub.dialects.openai_chat.chunk import Chunk, read_chunk
+from relayhub.dialects.openai_chat.chunk import SILENT, Chunk, read_chunk
 from relayhub.dialects.openai_chat.ending import Ending
 from relayhub.dialects.openai_chat.stream_encoder import TERMINAL
 from relayhub.dialects.openai_chat.upstream_json import member, valid_utf8
@@ -18,7 +18,12 @@ from relayhub.types.errors import UpstreamError
 from relayhub.types.usage import Usage
 
 DONE = b"[DONE]"
+_DONE_FRAME = frame_of(DONE)
+"""As nearly all write it."""
+
 _DATA = b"data: "
+_MOSTLY_SEVERAL = 600
+"""Bytes: what is longer is looked at when it has been cut into frames, be it only one."""
 
 
 class ModelRenamer:
@@ -73,12 +78,13 @@ class ChatNativeStream(Comparing):
         "_frames",
         "_include_usage",
         "_renamer",
+        "ended",
         "started",
         "usage",
     )
 
     def __init__(self, rename_to: str | None, include_usage: bool) -> None:
-        self.started = False
+        self.started = self.ended = False
         self.usage: Usage | None = None
         self.delivered_chars = 0
         self._include_usage = include_usage
@@ -92,33 +98,31 @@ class ChatNativeStream(Comparing):
     def comparison(self) -> Comparison:
         return self._alike
 
-    @property
-    def ended(self) -> bool:
-        return self._ending.done or self._failure is not None
-
     def feed(self, data: bytes) -> bytes:
-        alike = self._alike
-        if self.started and (chars := alike.chars(data)) >= 0:
+        alike, may_be_one = self._alike, self.started and len(data) <= _MOSTLY_SEVERAL
+        if may_be_one and (chars := alike.chars(data)) >= 0:
             self.delivered_chars += chars
             return alike.shown(data)
         if self._failure is not None:
             raise self._failure
+        ending = self._ending
         out: list[bytes] = []
         try:
             frames = self._frames.feed(data)
-            several = len(frames) > 1
+            compared = may_be_one and len(frames) == 1
             for frame in frames:
-                if several and (chars := alike.chars(frame)) >= 0:
+                if not (compared or ending.any_finished) and (chars := alike.chars(frame)) >= 0:
                     self.delivered_chars += chars
                     out.append(alike.shown(frame))
                 else:
                     out.append(self._frame(frame))
         except UpstreamError as error:
-            self._failure = error
+            self._failure, self.ended = error, True
             alike.forget()
             if not any(out):
                 raise
-        alike.pause(not self._frames.between_frames)
+        if not ending.any_finished:  # else nothing is compared any more
+            alike.pause(not self._frames.between_frames)
         return b"".join(out)
 
     def finish(self) -> bytes:
@@ -126,7 +130,8 @@ class ChatNativeStream(Comparing):
             raise self._failure
         rest = self._frames.rest()
         last = self._last(rest) if rest else b""
-        self._ending.check()
+        if not self.ended:
+            self._ending.check()
         return last + TERMINAL
 
     def _last(self, rest: bytes) -> bytes:
@@ -136,9 +141,10 @@ class ChatNativeStream(Comparing):
         return b"" if data is None else self._frame(frame_of(data))
 
     def _frame(self, frame: bytes) -> bytes:
-        ending = self._ending
-        if ending.done:
+        if self.ended:
             return b""
+        if frame == _DONE_FRAME:
+            return self._done()
         if not frame.isascii():
             frame = valid_utf8(frame)
         line = frame[6:-2]
@@ -150,10 +156,8 @@ class ChatNativeStream(Comparing):
         chunk = None if data == DONE else read_chunk(data)
         if chunk is None:
             # One unreadable event is dropped: clients' parsers raise on it. If it mattered, the end shows it.
-            if data == DONE or data.strip() == DONE:
-                ending.end()
-                self._alike.forget()
-            return b""
+            return self._done() if data == DONE or data.strip() == DONE else b""
+        ending = self._ending
         first = not ending.begun
         if not self._observe(chunk, data):
             return b""
@@ -161,6 +165,14 @@ class ChatNativeStream(Comparing):
         if not (ending.any_finished or (first and chunk.names_speaker())) and (one_line or is_one_line(frame)):
             self._alike.learn(frame, shown, chunk)
         return shown
+
+    def _done(self) -> bytes:
+        """Raises ``UpstreamError`` if nothing came before it."""
+        self.ended = True
+        if not self._ending.any_finished:
+            self._alike.forget()
+        self._ending.end()
+        return b""
 
     def _observe(self, chunk: Chunk, data: bytes) -> bool:
         """Keep the books. False for the usage event of a client that did not ask for it."""
@@ -176,11 +188,10 @@ class ChatNativeStream(Comparing):
         for choice in choices:
             position += 1
             index = position if choice.index is None else choice.index
-            if not ending.see(index):
-                continue
-            if choice.delta is not None:
-                self.delivered_chars += choice.delta.chars()
-            if choice.finish_reason:
-                ending.finish(index)
-                self._alike.forget()
+            last = bool(choice.finish_reason)
+            if ending.see(index, last):
+                if choice.delta is not None and choice.delta != SILENT:
+                    self.delivered_chars += choice.delta.chars()
+                if last:
+                    self._alike.forget()
         return True

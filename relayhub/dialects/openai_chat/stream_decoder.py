@@ -130,7 +130,8 @@ class ChatStreamDecoder(RunReader):
         return Started(identity, string(chunk.get("model")), created, {NAME: others})
 
     def _choice(self, choice: JsonObject, index: int) -> Iterator[ChatEvent]:
-        if not self._ending.see(index):
+        reason = choice.get("finish_reason")
+        if not self._ending.see(index, bool(reason)):
             return
         calls = self._calls.setdefault(index, CallFragments(index, self._seed))
         delta = nested(choice, "delta")
@@ -140,9 +141,8 @@ class ChatStreamDecoder(RunReader):
         yield from _texts(delta, index)
         for fragment in objects(delta.get("tool_calls")):
             yield from calls.feed(fragment)
-        if reason := choice.get("finish_reason"):
+        if reason:
             yield from calls.close()
-            self._ending.finish(index)
             yield Finished(index, finish_reason(reason, tool_calls=calls.seen))
 
 

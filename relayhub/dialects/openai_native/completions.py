@@ -133,11 +133,8 @@ class CompletionStream(EventTap):
         return frame if self._renamer is None else self._renamer.rename(frame, data)
 
     def _see(self, choice: JsonObject, index: int) -> None:
-        if not self._course.see(index):
-            return
-        self.delivered_chars += _chars(choice)
-        if choice.get("finish_reason"):
-            self._course.finish(index)
+        if self._course.see(index, bool(choice.get("finish_reason"))):
+            self.delivered_chars += _chars(choice)
 
     def _ending(self) -> bytes:
         self._course.check()
