@@ -16,34 +16,39 @@ from relayhub.upstream.lean.sink import Express
 
 
 class StreamRelay(msgspec.Struct, eq=False):
-    """The two ends of :func:`relayhub.upstream.body.relay`. ``waiting``: frames that the client has not been given yet."""
+    """The two ends of :func:`relayhub.upstream.body.relay`. ``waiting``: frames that the client has not been given yet.
+    ``begun``: some of them were not only comments, and the tally knows."""
 
     stream: LaneStream
     client: Client
     tally: Tally
     waiting: bytes = b""
+    begun: bool = False
 
     def take(self, data: bytes) -> bool:
         """Whether more may come at once. Raises what the stream's reader raises."""
+        stream, tally = self.stream, self.tally
         try:
-            frames = self.stream.feed(data)
+            frames = stream.feed(data)
         except RelayhubError:
             raise
         except BaseException as error:  # called by the event loop itself, which some of these would end
             raise PluginRaised from error
         if self.waiting:
             frames = self.waiting + frames
-        if not self.stream.started:
+        if not stream.started:
             self.waiting = frames  # comments are not content: the head waits, and another route may still answer
             return True
-        self.tally.first_byte()
+        if not self.begun:
+            self.begun = True
+            tally.first_byte()
         if frames and not self.client.push(frames):
             self.waiting = frames
             return False
-        self.tally.departure.delivered = True
+        tally.departure.delivered = True
         if self.waiting:
             self.waiting = b""
-        return not self.stream.ended
+        return not stream.ended
 
     def express(self) -> Express | None:
         """For :meth:`relayhub.upstream.lean.reply.LeanReply.pour`: a way past :meth:`take` for chunks that hold one event

@@ -88,7 +88,8 @@ class AnswerStream(ABC):
         self.close()
 
     def close(self) -> None:
-        self._stop_timer()
+        if self._waits or self._timer is not None:
+            self._stop_timer()
         if self._comment is not None:
             self._comment.cancel()
 

@@ -281,7 +281,11 @@ class LeanReply:
     def _read_body(self, framing: Framing, data: bytes) -> None:
         piece = framing.feed(data)
         if piece:
-            self._accept(piece)
+            if self._flows:
+                self._connection.heard_at = self._loop.time()
+                self._hand(piece)
+            else:
+                self._hold(piece)
         if framing.broken is not None:
             raise framing.broken
         if framing.done and not self._over:
@@ -289,11 +293,7 @@ class LeanReply:
         if not self._over:
             self._connection.lane = self._offered if self._flows and framing.between_chunks else None
 
-    def _accept(self, piece: bytes) -> None:
-        if self._flows:
-            self._connection.heard_at = self._loop.time()
-            self._hand(piece)
-            return
+    def _hold(self, piece: bytes) -> None:
         self._held_bytes += len(piece)
         if self._draining:
             if self._held_bytes > DRAIN_BYTES:
@@ -318,17 +318,14 @@ class LeanReply:
             return False  # it has left
         if not more:
             self._flows = False
-            if not (self._over or self._is_whole):
+            body = self._body
+            # Where the end has come along, the connection is about to be free: not to read it meanwhile would take two
+            # system calls.
+            if not (self._over or (body is not None and body.done)):
                 self._connection.lane = None
                 self._connection.pause()
                 self._connection.expect(None)
         return more
-
-    @property
-    def _is_whole(self) -> bool:
-        """The end has come with what is being handed on, and the connection is about to be free: to stop reading it for
-        that long would take two system calls."""
-        return self._body is not None and self._body.done
 
     def _raised(self, sink: Sink, error: BaseException) -> None:
         self.abort()
@@ -376,7 +373,7 @@ class LeanReply:
         else:
             connection.detach()
             self._release(connection, head.idle_s)
-        if self._waiter is not None or self._sink is not None:
+        if self._waiter is not None or self._flows:
             self._tell_end()
 
     def _tell_end(self) -> None:
@@ -569,7 +566,8 @@ class LeanReply:
         connection."""
         self._sink = None
         self._flows = False
-        self._stop_inflation()
+        if self._inflation is not None:
+            self._stop_inflation()
         if self._over:
             return
         self._connection.lane = None

@@ -109,7 +109,7 @@ class QuickAnswer(AnswerStream, ChunkClient):
         if transport.get_write_buffer_size() > PUSHED:
             return False
         self.last_write = self._loop.time()
-        transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        transport.write(b"".join((b"%x\r\n" % len(frames), frames, b"\r\n")))
         return True
 
     def _push_first(self, frames: bytes) -> bool:
@@ -139,8 +139,10 @@ class QuickAnswer(AnswerStream, ChunkClient):
     def _write_end(self, frames: bytes) -> None:
         if self._ended:
             return  # an error once everything has been said
-        chunk = b"%x\r\n%b\r\n" % (len(frames), frames) if frames else b""
-        self._put(b"%b%b0\r\n\r\n" % (self._head(), chunk))
+        if frames:
+            self._put(b"%b%x\r\n%b\r\n0\r\n\r\n" % (self._head(), len(frames), frames))
+        else:
+            self._put(self._head() + b"0\r\n\r\n")
         self.streaming, self._ended = False, True
 
     def _head(self) -> bytes:
