@@ -102,7 +102,7 @@ class ChatNativeStream(Comparing):
         alike, may_be_one = self._alike, self.started and len(data) <= _MOSTLY_SEVERAL
         if may_be_one and (chars := alike.chars(data)) >= 0:
             self.delivered_chars += chars
-            return alike.shown(data)
+            return data if alike.as_it_is else alike.shown(data)
         if self._failure is not None:
             raise self._failure
         ending = self._ending
@@ -113,7 +113,7 @@ class ChatNativeStream(Comparing):
             for frame in frames:
                 if not (compared or ending.any_finished) and (chars := alike.chars(frame)) >= 0:
                     self.delivered_chars += chars
-                    out.append(alike.shown(frame))
+                    out.append(frame if alike.as_it_is else alike.shown(frame))
                 else:
                     out.append(self._frame(frame))
         except UpstreamError as error:
