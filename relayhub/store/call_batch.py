@@ -59,8 +59,7 @@ class CallBatch:
             "_limits",
             "_now",
         ),
-        *("_noted", "_usage"),
-        *("endings", "money", "opened", "records"),
+        *("_noted", "_usage", "endings", "money", "opened", "records"),
     )
 
     def __init__(self, cursor: sqlite3.Cursor, known: Known, epoch_id: str, calendar: Calendar) -> None:

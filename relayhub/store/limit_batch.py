@@ -214,9 +214,7 @@ class LimitBatch:
                     self._change(key_id, window, used)
 
     def _looked_up(self, key_id: str, windows: int) -> Sequence[Counted]:
-        """What a hold in these windows is corrected in. The key's meter has it at hand, as long as its windows are those that
-        run now and something has been counted in them: else another meter of the key, or nobody yet, has begun the windows
-        that run, and the counts by key and window are the ones to be believed."""
+        """What a hold in these windows is corrected in, where no meter of the key has begun the windows that run."""
         return [(window, measure, self._counts.get((key_id, window))) for window, measure in _corrected(windows)]
 
     def _change_meter(self, meter: Meter) -> None:

@@ -402,7 +402,9 @@ class Writer:
         self._calls = None
         self._syncing.forget()
         if self._cursor is not None:
-            self._cursor.connection.close()
+            connection = self._cursor.connection
+            self._cursor.close()  # else its last statement keeps what is closed, and a transaction in it, alive
+            connection.close()
             self._cursor = None
 
     def _refuse(self, items: Sequence[_Item], error: RelayhubError) -> None:
